@@ -1,0 +1,82 @@
+//! Time and randomness, in one place so that tests can hold them still.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Seconds and nanoseconds since the epoch; zero if the machine's clock stands before 1970.
+pub fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// When this process first asked for the time; the start for uptimes.
+pub fn process_start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+/// A moment as RFC 3339 in UTC with milliseconds, e.g. `2026-11-22T03:50:33.120Z`.
+pub fn rfc3339(since_epoch: Duration) -> String {
+    let mut out = String::with_capacity(24);
+    push_rfc3339(&mut out, since_epoch);
+    out
+}
+
+/// Appends a moment as RFC 3339 in UTC with milliseconds, without allocating in between.
+pub fn push_rfc3339(out: &mut String, since_epoch: Duration) {
+    let seconds = since_epoch.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let of_day = seconds % 86_400;
+    digits(out, year, 4);
+    for (separator, value) in [
+        ('-', month),
+        ('-', day),
+        ('T', of_day / 3600),
+        (':', of_day / 60 % 60),
+        (':', of_day % 60),
+    ] {
+        out.push(separator);
+        digits(out, value, 2);
+    }
+    out.push('.');
+    digits(out, u64::from(since_epoch.subsec_millis()), 3);
+    out.push('Z');
+}
+
+fn digits(out: &mut String, value: u64, width: u32) {
+    for place in (0..width).rev() {
+        let digit = value / 10u64.pow(place) % 10;
+        out.push(char::from(b'0' + digit as u8));
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Gregorian, era arithmetic).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let of_era = shifted % 146_097;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_known_moments() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_700_000_000, "2023-11-14T22:13:20.000Z"),
+            (4_107_542_399, "2100-02-28T23:59:59.000Z"),
+        ] {
+            assert_eq!(rfc3339(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(rfc3339(Duration::from_millis(1_007)), "1970-01-01T00:00:01.007Z");
+    }
+}
