@@ -12,16 +12,3 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
-pub mod body;
-pub mod net;
-pub mod telemetry;
-pub mod gateway;
-pub mod pipe;
-pub mod proxy;
-pub mod edge;
-pub mod config;
-pub mod component;
-pub mod compile;
-pub mod serve;
-pub mod demo;
-pub mod cli;

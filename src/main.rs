@@ -1,1 +1,2 @@
-fn main(){}
+//! The door; the command line comes with its room.
+fn main() {}

@@ -1,1 +1,2 @@
-fn main(){}
+//! All tests that need the whole gateway; they come with the gateway.
+fn main() {}

@@ -114,13 +114,22 @@ pub struct Exposed {
 impl Error {
     /// An error with a reason and a detail for the log.
     pub fn new(reason: Reason, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, text: text.into(), exposed: None, retry_after: None, allow: None }
+        Self {
+            reason,
+            text: text.into(),
+            exposed: None,
+            retry_after: None,
+            allow: None,
+        }
     }
 
     /// The same error, showing its own status to the client.
     #[must_use]
     pub fn exposing(mut self, status: u16, content_type: Option<String>) -> Self {
-        self.exposed = Some(Box::new(Exposed { status, content_type }));
+        self.exposed = Some(Box::new(Exposed {
+            status,
+            content_type,
+        }));
         self
     }
 
@@ -155,7 +164,12 @@ mod tests {
         let mut seen = HashSet::new();
         for reason in Reason::ALL {
             assert!(seen.insert(reason.word()), "{} twice", reason.word());
-            assert!(reason.word().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(
+                reason
+                    .word()
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b == b'_')
+            );
         }
     }
 
@@ -163,7 +177,9 @@ mod tests {
     fn each_status_has_one_code() {
         let mut codes = std::collections::HashMap::new();
         for reason in Reason::ALL {
-            let code = codes.entry(reason.status()).or_insert(reason.code());
+            let code = codes
+                .entry(reason.status())
+                .or_insert_with(|| reason.code());
             assert_eq!(*code, reason.code(), "status {}", reason.status());
         }
     }

@@ -97,6 +97,8 @@ enum State {
 /// Reads one value, token by token; [`Lexer::next`] gives `None` when it is complete.
 pub struct Lexer<'a> {
     text: &'a [u8],
+    /// The same, when all of it is UTF-8: found out once, not again for every string.
+    valid: Option<&'a str>,
     at: usize,
     start: usize,
     state: State,
@@ -110,7 +112,15 @@ const BEGIN_KEY: &str = "looking for beginning of object key string";
 impl<'a> Lexer<'a> {
     /// A lexer at the beginning of a text.
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, start: 0, state: State::Value, stack: Vec::new() }
+        let valid = std::str::from_utf8(text).ok();
+        Self {
+            text,
+            valid,
+            at: 0,
+            start: 0,
+            state: State::Value,
+            stack: Vec::new(),
+        }
     }
 
     /// Byte offset at which the last token began.
@@ -132,7 +142,11 @@ impl<'a> Lexer<'a> {
     ///
     /// # Errors
     /// When the text is no JSON; the lexer must not be used afterwards.
-    #[expect(clippy::should_implement_trait, reason = "fallible, and the tokens borrow the text")]
+    #[inline]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "fallible, and the tokens borrow the text"
+    )]
     pub fn next(&mut self) -> Result<Option<Token<'a>>, SyntaxError> {
         loop {
             if self.state == State::After && self.stack.is_empty() {
@@ -152,7 +166,9 @@ impl<'a> Lexer<'a> {
                 }
                 State::FirstKey if byte == b'}' => return Ok(Some(self.close(Token::ObjectEnd))),
                 State::FirstKey | State::NextKey => return self.key(byte).map(Some),
-                State::FirstElement if byte == b']' => return Ok(Some(self.close(Token::ArrayEnd))),
+                State::FirstElement if byte == b']' => {
+                    return Ok(Some(self.close(Token::ArrayEnd)));
+                }
                 State::FirstElement | State::Value => return self.value(byte).map(Some),
             }
         }
@@ -170,6 +186,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
@@ -177,7 +194,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn error(&self, kind: ErrorKind) -> SyntaxError {
-        SyntaxError { offset: self.at, kind }
+        SyntaxError {
+            offset: self.at,
+            kind,
+        }
     }
 
     fn invalid(&self, byte: u8, context: &'static str) -> SyntaxError {
@@ -188,6 +208,7 @@ impl<'a> Lexer<'a> {
         self.error(ErrorKind::UnexpectedEnd { empty: false })
     }
 
+    #[inline]
     fn close(&mut self, token: Token<'a>) -> Token<'a> {
         self.at += 1;
         self.stack.pop();
@@ -195,14 +216,23 @@ impl<'a> Lexer<'a> {
         token
     }
 
+    #[inline]
     fn open(&mut self, object: bool) -> Result<Token<'a>, SyntaxError> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(self.error(ErrorKind::TooDeep));
         }
         self.at += 1;
         self.stack.push(object);
-        self.state = if object { State::FirstKey } else { State::FirstElement };
-        Ok(if object { Token::ObjectStart } else { Token::ArrayStart })
+        self.state = if object {
+            State::FirstKey
+        } else {
+            State::FirstElement
+        };
+        Ok(if object {
+            Token::ObjectStart
+        } else {
+            Token::ArrayStart
+        })
     }
 
     /// Between values: a comma (no token) or a closing bracket.
@@ -261,6 +291,7 @@ impl<'a> Lexer<'a> {
         Ok(token)
     }
 
+    #[inline]
     fn number(&mut self) -> Result<&'a str, SyntaxError> {
         let begin = self.at;
         if self.text.get(self.at) == Some(&b'-') {
@@ -283,10 +314,17 @@ impl<'a> Lexer<'a> {
             }
             self.some_digits("in exponent of numeric literal")?;
         }
-        let text = self.text.get(begin..self.at).unwrap_or_default();
-        Ok(std::str::from_utf8(text).unwrap_or_default())
+        // Only ASCII was accepted.
+        Ok(match self.valid.and_then(|text| text.get(begin..self.at)) {
+            Some(text) => text,
+            None => {
+                let text = self.text.get(begin..self.at).unwrap_or_default();
+                std::str::from_utf8(text).unwrap_or_default()
+            }
+        })
     }
 
+    #[inline]
     fn skip_digits(&mut self) {
         while matches!(self.text.get(self.at), Some(b'0'..=b'9')) {
             self.at += 1;
@@ -303,51 +341,63 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string at its opening quote. Borrows the text unless an escape or bad UTF-8 needs a copy.
+    #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>, SyntaxError> {
         self.at += 1;
         let begin = self.at;
-        let rest = self.text.get(begin..).unwrap_or_default();
-        let plain = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
-        self.at = begin + plain.unwrap_or(rest.len());
-        let head = self.text.get(begin..self.at).unwrap_or_default();
+        let head = self.plain();
         match self.text.get(self.at) {
             None => Err(self.ended()),
             Some(b'"') => {
+                let end = self.at;
                 self.at += 1;
-                Ok(String::from_utf8_lossy(head))
+                Ok(match self.valid.and_then(|text| text.get(begin..end)) {
+                    Some(text) => Cow::Borrowed(text),
+                    None => unicode_text(head),
+                })
             }
             Some(b'\\') => self.escaped(head.to_vec()),
             Some(&byte) => Err(self.invalid(byte, "in string literal")),
         }
     }
 
+    /// The part of a string up to the next byte that needs attention.
+    #[inline]
+    fn plain(&mut self) -> &'a [u8] {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let part = rest.get(..plain_length(rest)).unwrap_or_default();
+        self.at += part.len();
+        part
+    }
+
     /// The rest of a string from its first escape on; `out` holds what came before.
     fn escaped(&mut self, mut out: Vec<u8>) -> Result<Cow<'a, str>, SyntaxError> {
         loop {
-            let Some(&byte) = self.text.get(self.at) else { return Err(self.ended()) };
+            out.extend_from_slice(self.plain());
+            let Some(&byte) = self.text.get(self.at) else {
+                return Err(self.ended());
+            };
             match byte {
                 b'"' => {
                     self.at += 1;
                     return Ok(Cow::Owned(match String::from_utf8(out) {
                         Ok(text) => text,
-                        Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
+                        Err(bad) => unicode_text(bad.as_bytes()).into_owned(),
                     }));
                 }
                 b'\\' => {
                     self.at += 1;
                     self.escape(&mut out)?;
                 }
-                0..0x20 => return Err(self.invalid(byte, "in string literal")),
-                byte => {
-                    self.at += 1;
-                    out.push(byte);
-                }
+                byte => return Err(self.invalid(byte, "in string literal")),
             }
         }
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), SyntaxError> {
-        let Some(&byte) = self.text.get(self.at) else { return Err(self.ended()) };
+        let Some(&byte) = self.text.get(self.at) else {
+            return Err(self.ended());
+        };
         let plain = match byte {
             b'"' | b'\\' | b'/' => byte,
             b'b' => 0x08,
@@ -390,7 +440,9 @@ impl<'a> Lexer<'a> {
     fn hex4(&mut self) -> Result<u32, SyntaxError> {
         let mut value = 0;
         for _ in 0..4 {
-            let Some(&byte) = self.text.get(self.at) else { return Err(self.ended()) };
+            let Some(&byte) = self.text.get(self.at) else {
+                return Err(self.ended());
+            };
             let Some(digit) = char::from(byte).to_digit(16) else {
                 return Err(self.invalid(byte, "in \\u hexadecimal character escape"));
             };
@@ -399,6 +451,43 @@ impl<'a> Lexer<'a> {
         }
         Ok(value)
     }
+}
+
+/// How many bytes of a string need no attention: up to a quote, a backslash or a control character.
+/// Eight bytes at a time, since most of a document is the inside of strings.
+#[inline]
+fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES * 0x80;
+    let mut at = 0;
+    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*chunk);
+        let zero = |x: u64| x.wrapping_sub(ONES) & !x;
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c)) | control) & HIGHS;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest
+        .iter()
+        .position(|&b| b == b'"' || b == b'\\' || b < 0x20)
+        .unwrap_or(rest.len())
+}
+
+/// Text of bytes; as in Go, each byte that belongs to no character becomes one U+FFFD.
+fn unicode_text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
 }
 
 /// Go names the literal and the letter that it expected.
@@ -444,14 +533,29 @@ mod tests {
         for (text, error) in [
             ("", "unexpected end of JSON input @0"),
             ("{", "unexpected end of JSON input @1"),
-            ("<html>", "invalid character '<' looking for beginning of value @0"),
-            ("{a:1}", "invalid character 'a' looking for beginning of object key string @1"),
+            (
+                "<html>",
+                "invalid character '<' looking for beginning of value @0",
+            ),
+            (
+                "{a:1}",
+                "invalid character 'a' looking for beginning of object key string @1",
+            ),
             ("{\"a\" 1}", "invalid character '1' after object key @5"),
-            ("{\"a\":1,}", "invalid character '}' looking for beginning of object key string @7"),
+            (
+                "{\"a\":1,}",
+                "invalid character '}' looking for beginning of object key string @7",
+            ),
             ("[1 2]", "invalid character '2' after array element @3"),
-            ("{\"a\":1]", "invalid character ']' after object key:value pair @6"),
+            (
+                "{\"a\":1]",
+                "invalid character ']' after object key:value pair @6",
+            ),
             ("[1] x", "invalid character 'x' after top-level value @4"),
-            ("nul!", "invalid character '!' in literal null (expecting 'l') @3"),
+            (
+                "nul!",
+                "invalid character '!' in literal null (expecting 'l') @3",
+            ),
             ("\"\\x\"", "invalid character 'x' in string escape code @2"),
             ("\"\n\"", "invalid character '\\n' in string literal @1"),
             ("1.", "unexpected end of JSON input @2"),
@@ -464,12 +568,50 @@ mod tests {
     #[test]
     fn replaces_what_is_no_unicode() {
         let mut lexer = Lexer::new(b"\"a\xffb\\ud800c\"");
-        assert_eq!(lexer.next().unwrap(), Some(Token::String("a\u{fffd}b\u{fffd}c".into())));
+        assert_eq!(
+            lexer.next().unwrap(),
+            Some(Token::String("a\u{fffd}b\u{fffd}c".into()))
+        );
+    }
+
+    #[test]
+    fn replaces_every_byte_of_a_cut_character() {
+        let mut lexer = Lexer::new(b"\"\xe2\x82\"");
+        assert_eq!(
+            lexer.next().unwrap(),
+            Some(Token::String("\u{fffd}\u{fffd}".into()))
+        );
+    }
+
+    #[test]
+    fn finds_the_end_of_a_string_at_any_position() {
+        for length in 0..40 {
+            for (byte, stop) in [
+                (b'"', true),
+                (b'\\', true),
+                (0x1f, true),
+                (b'\n', true),
+                (0x7f, false),
+                (0xff, false),
+                (b' ', false),
+            ] {
+                let mut text = vec![b'a'; 40];
+                text[length] = byte;
+                assert_eq!(
+                    plain_length(&text),
+                    if stop { length } else { 40 },
+                    "{byte} at {length}"
+                );
+            }
+        }
     }
 
     #[test]
     fn refuses_to_go_deeper_than_the_limit() {
         let deep = "[".repeat(MAX_DEPTH + 1);
-        assert_eq!(all(&deep).unwrap_err(), format!("exceeded max depth @{MAX_DEPTH}"));
+        assert_eq!(
+            all(&deep).unwrap_err(),
+            format!("exceeded max depth @{MAX_DEPTH}")
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod field;
 pub mod json;
 pub mod problem;
 pub mod reply;

@@ -103,7 +103,10 @@ impl Problem {
 
     /// A finding that lets the file start.
     pub fn warning(code: Code, pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, pointer, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, pointer, message)
+        }
     }
 
     /// The same finding with advice.
@@ -141,7 +144,10 @@ impl Report {
 
     /// How many findings refuse the file.
     pub fn errors(&self) -> usize {
-        self.problems.iter().filter(|p| p.severity == Severity::Error).count()
+        self.problems
+            .iter()
+            .filter(|p| p.severity == Severity::Error)
+            .count()
     }
 
     /// How many findings only warn.
@@ -175,7 +181,10 @@ mod tests {
 
     #[test]
     fn escapes_pointers() {
-        assert_eq!(pointer_join("/extra_config", "auth/validator"), "/extra_config/auth~1validator");
+        assert_eq!(
+            pointer_join("/extra_config", "auth/validator"),
+            "/extra_config/auth~1validator"
+        );
         assert_eq!(pointer_join("", "a~b"), "/a~0b");
     }
 

@@ -44,7 +44,12 @@ pub struct Reply {
 impl Reply {
     /// An answer without fields.
     pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), close: false }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            close: false,
+        }
     }
 
     /// The same answer with one more field.
@@ -56,8 +61,10 @@ impl Reply {
 
     /// A JSON answer.
     pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
-        Self::new(status, body)
-            .with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        Self::new(status, body).with(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )
     }
 }
 
@@ -83,8 +90,6 @@ pub struct Asked<'a> {
     pub request_id: &'a str,
     /// The `Accept` field, for `application/problem+json`.
     pub accept: Option<&'a [u8]>,
-    /// Whether an endpoint was found (the krakend dialect writes fewer fields before).
-    pub routed: bool,
 }
 
 impl ErrorShape {
@@ -118,9 +123,10 @@ impl ErrorShape {
     pub fn version_header(&self) -> Option<(HeaderName, HeaderValue)> {
         match (self.dialect, self.hide_version) {
             (Dialect::Native, true) => None,
-            (Dialect::Native, false) => {
-                Some((X_GATEWAY_VERSION, HeaderValue::from_static(version::GATEWAY_VERSION)))
-            }
+            (Dialect::Native, false) => Some((
+                X_GATEWAY_VERSION,
+                HeaderValue::from_static(version::GATEWAY_VERSION),
+            )),
             (Dialect::Krakend, true) => {
                 Some((X_KRAKEND, HeaderValue::from_static("Version undefined")))
             }
@@ -141,13 +147,17 @@ impl ErrorShape {
     fn native(&self, error: &Error, asked: Asked<'_>) -> Reply {
         let status = self.status(error);
         let problem_json = asked.accept.is_some_and(wants_problem_json);
-        let retry_after = matches!(status, 429 | 503).then(|| error.retry_after.unwrap_or(1).max(1));
+        let retry_after =
+            matches!(status, 429 | 503).then(|| error.retry_after.unwrap_or(1).max(1));
         let (body, content_type) = match self.custom_body(error.reason) {
             Some(body) => (body.clone(), "application/json; charset=utf-8"),
             None => {
                 let body = native_body(error, status, asked.request_id, retry_after, problem_json);
-                let content_type =
-                    if problem_json { "application/problem+json" } else { "application/json" };
+                let content_type = if problem_json {
+                    "application/problem+json"
+                } else {
+                    "application/json"
+                };
                 (Bytes::from(body), content_type)
             }
         };
@@ -155,7 +165,9 @@ impl ErrorShape {
             .with(header::CONTENT_TYPE, HeaderValue::from_static(content_type))
             .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = retry_after {
-            reply.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+            reply
+                .headers
+                .push((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
         if let Some(value) = proxy_status(error.reason) {
             reply.headers.push((PROXY_STATUS, value));
@@ -165,6 +177,11 @@ impl ErrorShape {
             && !asked.request_id.is_empty()
         {
             reply.headers.push((X_REQUEST_ID, id));
+        }
+        if !refused_by_server(error.reason) && error.reason != Reason::BadParamEncoding {
+            reply
+                .headers
+                .push((X_KRAKEND_COMPLETED, HeaderValue::from_static("false")));
         }
         reply
     }
@@ -198,22 +215,21 @@ impl ErrorShape {
             }
             _ if self.return_error_msg => {
                 reply.body = Bytes::from(error.text.clone().into_owned());
-                let declared = error.exposed.as_ref().and_then(|e| e.content_type.as_deref());
+                let declared = error
+                    .exposed
+                    .as_ref()
+                    .and_then(|e| e.content_type.as_deref());
                 let content_type = declared
                     .and_then(|t| HeaderValue::from_str(t).ok())
                     .unwrap_or_else(|| sniffed(error.text.as_bytes()));
                 reply.headers.push((header::CONTENT_TYPE, content_type));
             }
-            _ => {
-                // KrakenD declares the type of the hidden text all the same.
-                let declared = error.exposed.as_ref().and_then(|e| e.content_type.as_deref());
-                if let Some(value) = declared.and_then(|t| HeaderValue::from_str(t).ok()) {
-                    reply.headers.push((header::CONTENT_TYPE, value));
-                }
-            }
+            _ => {}
         }
         reply.headers.extend(self.version_header());
-        reply.headers.push((X_KRAKEND_COMPLETED, HeaderValue::from_static("false")));
+        reply
+            .headers
+            .push((X_KRAKEND_COMPLETED, HeaderValue::from_static("false")));
         reply
     }
 }
@@ -254,16 +270,38 @@ fn refused_by_server(reason: Reason) -> bool {
 /// Whether the connection cannot be trusted after such a refusal.
 fn closes(reason: Reason) -> bool {
     (refused_by_server(reason) && reason != Reason::DotSegments)
-        || matches!(reason, Reason::ConnectionLimit | Reason::Draining | Reason::ClientGone)
+        || matches!(
+            reason,
+            Reason::ConnectionLimit | Reason::Draining | Reason::ClientGone
+        )
 }
 
 /// Go's content sniffing, reduced to what an error text can be.
 fn sniffed(text: &[u8]) -> HeaderValue {
     let trimmed = text.trim_ascii_start();
-    let lower: Vec<u8> = trimmed.iter().take(16).map(u8::to_ascii_lowercase).collect();
+    let lower: Vec<u8> = trimmed
+        .iter()
+        .take(16)
+        .map(u8::to_ascii_lowercase)
+        .collect();
     const HTML: &[&[u8]] = &[
-        b"<!doctype html", b"<html", b"<head", b"<script", b"<iframe", b"<h1", b"<div", b"<font",
-        b"<table", b"<a", b"<style", b"<title", b"<b", b"<body", b"<br", b"<p", b"<!--",
+        b"<!doctype html",
+        b"<html",
+        b"<head",
+        b"<script",
+        b"<iframe",
+        b"<h1",
+        b"<div",
+        b"<font",
+        b"<table",
+        b"<a",
+        b"<style",
+        b"<title",
+        b"<b",
+        b"<body",
+        b"<br",
+        b"<p",
+        b"<!--",
     ];
     let html = HTML.iter().any(|tag| {
         lower.starts_with(tag) && matches!(lower.get(tag.len()), None | Some(b' ' | b'>'))
@@ -295,7 +333,9 @@ fn proxy_status(reason: Reason) -> Option<HeaderValue> {
 fn wants_problem_json(accept: &[u8]) -> bool {
     accept.split(|&b| b == b',').any(|item| {
         let media = item.split(|&b| b == b';').next().unwrap_or_default();
-        media.trim_ascii().eq_ignore_ascii_case(b"application/problem+json")
+        media
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/problem+json")
     })
 }
 
@@ -303,7 +343,10 @@ fn wants_problem_json(accept: &[u8]) -> bool {
 fn client_message(error: &Error, retry_after: Option<u32>) -> String {
     match (error.reason.status(), retry_after) {
         (429, Some(n)) => {
-            format!("Rate limit exceeded. Retry after {n} second{}.", if n == 1 { "" } else { "s" })
+            format!(
+                "Rate limit exceeded. Retry after {n} second{}.",
+                if n == 1 { "" } else { "s" }
+            )
         }
         _ => client_sentence(error.reason).to_owned(),
     }
@@ -333,7 +376,11 @@ fn native_body(
     retry_after: Option<u32>,
     problem_json: bool,
 ) -> String {
-    let code = if status == error.reason.status() { error.reason.code() } else { code_of(status) };
+    let code = if status == error.reason.status() {
+        error.reason.code()
+    } else {
+        code_of(status)
+    };
     let mut message = String::new();
     escape_json(&mut message, &client_message(error, retry_after));
     let mut id = String::new();
@@ -396,6 +443,173 @@ pub fn escape_json(out: &mut String, text: &str) {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }
             c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn native() -> ErrorShape {
+        ErrorShape::default()
+    }
+
+    fn krakend(return_error_msg: bool) -> ErrorShape {
+        ErrorShape {
+            dialect: Dialect::Krakend,
+            return_error_msg,
+            ..ErrorShape::default()
+        }
+    }
+
+    fn field<'a>(reply: &'a Reply, name: &HeaderName) -> Option<&'a str> {
+        let mut values = reply.headers.iter().filter(|(n, _)| n == name);
+        let value = values.next().map(|(_, v)| v.to_str().unwrap());
+        assert!(values.next().is_none(), "{name} twice");
+        value
+    }
+
+    #[test]
+    fn every_reason_has_the_native_form() {
+        for &reason in Reason::ALL {
+            let asked = Asked {
+                request_id: "req_1",
+                accept: None,
+            };
+            let reply = native().reply(&Error::new(reason, "10.0.0.1 secret"), asked);
+            assert_eq!(reply.status, reason.status(), "{reason:?}");
+            let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!(body["status"], reason.status());
+            assert_eq!(body["error"], reason.code());
+            assert_eq!(body["request_id"], "req_1");
+            assert!(!body["message"].as_str().unwrap().is_empty());
+            assert!(
+                !body.to_string().contains("secret"),
+                "{reason:?} leaks its text"
+            );
+            assert_eq!(
+                field(&reply, &header::CONTENT_TYPE),
+                Some("application/json")
+            );
+            assert_eq!(field(&reply, &header::CACHE_CONTROL), Some("no-store"));
+            assert_eq!(field(&reply, &X_REQUEST_ID), Some("req_1"));
+            let retry = matches!(reason.status(), 429 | 503);
+            assert_eq!(
+                field(&reply, &header::RETRY_AFTER),
+                retry.then_some("1"),
+                "{reason:?}"
+            );
+            assert_eq!(body.get("retry_after").is_some(), retry, "{reason:?}");
+            if !reason.proxy_status().is_empty() {
+                let value = field(&reply, &PROXY_STATUS).unwrap();
+                assert!(value.contains(reason.word()), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_has_the_form_of_krakend() {
+        for &reason in Reason::ALL {
+            for shown in [false, true] {
+                let reply = krakend(shown).reply(&Error::new(reason, "the text"), Asked::default());
+                let status = match reason {
+                    Reason::NoRoute => 404,
+                    Reason::MethodNotAllowed => 405,
+                    Reason::BadParamEncoding | Reason::BadBody => 400,
+                    Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
+                    reason if refused_by_server(reason) => reason.status(),
+                    _ => 500,
+                };
+                assert_eq!(reply.status, status, "{reason:?}");
+                let by_server = refused_by_server(reason) || reason == Reason::BadParamEncoding;
+                assert_eq!(
+                    field(&reply, &X_KRAKEND).is_some(),
+                    !by_server,
+                    "{reason:?}"
+                );
+                let pipe = !by_server && !matches!(status, 404 | 405);
+                if pipe {
+                    assert_eq!(
+                        reply.body.as_ref(),
+                        if shown { &b"the text"[..] } else { b"" }
+                    );
+                    assert_eq!(field(&reply, &X_KRAKEND_COMPLETED), Some("false"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn problem_json_adds_the_members_of_rfc_9457() {
+        let asked = Asked {
+            request_id: "r",
+            accept: Some(b"text/html, application/problem+json;q=0.9"),
+        };
+        let reply = native().reply(&Reason::BackendTimeout.into(), asked);
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(
+            field(&reply, &header::CONTENT_TYPE),
+            Some("application/problem+json")
+        );
+        assert_eq!(body["status"], 504);
+        assert_eq!(body["title"], "Gateway Timeout");
+        assert_eq!(body["instance"], "urn:request:r");
+        assert!(body["type"].as_str().unwrap().ends_with("#backend_timeout"));
+    }
+
+    #[test]
+    fn an_exposed_error_keeps_its_status_and_type() {
+        let error = Error::new(Reason::BackendStatus, "<b>no</b>")
+            .exposing(418, Some("text/x-tea".to_owned()));
+        let reply = krakend(true).reply(&error, Asked::default());
+        assert_eq!(
+            (reply.status, reply.body.as_ref()),
+            (418, &b"<b>no</b>"[..])
+        );
+        assert_eq!(field(&reply, &header::CONTENT_TYPE), Some("text/x-tea"));
+        assert!(
+            krakend(false)
+                .reply(&error, Asked::default())
+                .body
+                .is_empty()
+        );
+        let body: serde_json::Value =
+            serde_json::from_slice(&native().reply(&error, Asked::default()).body).unwrap();
+        assert_eq!(
+            (&body["status"], &body["error"]),
+            (&418.into(), &"bad_request".into())
+        );
+    }
+
+    #[test]
+    fn bodies_of_404_and_405_can_be_configured() {
+        let shape = ErrorShape {
+            body_404: Some(Bytes::from_static(b"{\"a\":1}")),
+            ..krakend(false)
+        };
+        let reply = shape.reply(&Reason::NoRoute.into(), Asked::default());
+        assert_eq!(reply.body.as_ref(), b"{\"a\":1}");
+        assert_eq!(
+            field(&reply, &header::CONTENT_TYPE),
+            Some("application/json; charset=utf-8")
+        );
+        let error = Error::from(Reason::MethodNotAllowed).allowing("GET, POST");
+        let reply = shape.reply(&error, Asked::default());
+        assert_eq!(field(&reply, &header::ALLOW), Some("GET, POST"));
+        assert_eq!(reply.body.as_ref(), b"405 method not allowed");
+    }
+
+    #[test]
+    fn error_texts_are_sniffed_as_go_does() {
+        for (text, kind) in [
+            ("plain", "text/plain; charset=utf-8"),
+            ("<html><p>", "text/html; charset=utf-8"),
+            ("  <!DOCTYPE HTML>", "text/html; charset=utf-8"),
+            ("<bold>", "text/plain; charset=utf-8"),
+            ("<?xml version", "text/xml; charset=utf-8"),
+        ] {
+            assert_eq!(sniffed(text.as_bytes()), kind, "{text}");
         }
     }
 }

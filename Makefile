@@ -1,0 +1,74 @@
+# Two commands to know: `make run` shows the gateway at work, `make test` proves it.
+
+CARGO ?= cargo
+# Where `make install` goes.
+PREFIX ?= /usr/local
+DESTDIR ?=
+# The conformance and differential suites live beside the checkout.
+SUITES ?= ../shared
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 60
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format format-check clippy deny house bench bench-load fuzz conformance differential install clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what a build needs, if it is missing
+	@scripts/setup.sh
+
+run: setup ## build and start the demo: a gateway with backends to play with
+	@$(CARGO) run --profile quick-release --bin hanzo-gateway -- demo
+
+test: setup ## unit tests, and whole-gateway tests on the real binary
+	@$(CARGO) test --lib --test main --no-fail-fast
+
+lint: setup format-check clippy deny house ## all that a machine can say about style
+
+format: setup ## format all code
+	@$(CARGO) fmt
+
+format-check:
+	@$(CARGO) fmt --check
+
+clippy:
+	@$(CARGO) clippy --all-targets --quiet -- -D warnings
+
+deny:
+	@scripts/deny.sh
+
+house:
+	@$(CARGO) test --quiet --test main house::
+
+bench: setup ## micro benchmarks
+	@$(CARGO) bench --bench main
+
+bench-load: setup ## requests over loopback: the gateway, plain Pingora and nginx side by side
+	@$(CARGO) build --profile quick-release --bin hanzo-gateway --example bare
+	@python3 benches/load/run.py --gateway $(TARGET)/quick-release/hanzo-gateway --bare $(TARGET)/quick-release/examples/bare
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }
+	@for target in $$($(CARGO) +nightly fuzz list); do \
+	  mkdir -p fuzz/corpus/$$target && \
+	  $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
+	done
+
+conformance: setup ## KrakenD's own integration specs
+	@$(CARGO) build --bin hanzo-gateway
+	@SUITES=$(SUITES) scripts/suite.sh conformance $(TARGET)/debug/hanzo-gateway
+
+differential: setup ## recorded answers of KrakenD
+	@$(CARGO) build --bin hanzo-gateway
+	@SUITES=$(SUITES) scripts/suite.sh differential $(TARGET)/debug/hanzo-gateway
+
+install: setup ## install the binary and the systemd unit below PREFIX
+	@$(CARGO) build --release --bin hanzo-gateway
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(TARGET)/release/hanzo-gateway $(DESTDIR)$(PREFIX)/bin/hanzo-gateway
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' systemd/hanzo-gateway.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/hanzo-gateway.service
+
+clean: ## remove what was built
+	@$(CARGO) clean

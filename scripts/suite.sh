@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Plays a suite that lives beside the checkout (../shared) against a gateway, in KrakenD's dialect.
+#
+#   scripts/suite.sh conformance BINARY [NAME-OR-GLOB …]
+#   scripts/suite.sh differential BINARY [NAME-OR-GLOB …]
+#
+# Without names it plays those that tests/conformance/specs.txt and cases.txt list. SUITES names
+# another folder than ../shared, RESULTS a file for the results as JSON.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '4,5s/^# *//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || usage
+suite=$1 binary=$(realpath "$2")
+shift 2
+
+suites=${SUITES:-../shared}
+export PYTHONDONTWRITEBYTECODE=1
+if [ ! -f "$suites/conformance/run.py" ]; then
+  echo "skipped: suites not found"
+  exit 0
+fi
+
+case $suite in
+  conformance) list=tests/conformance/specs.txt available="$suites/conformance/fixtures/specs" ;;
+  differential) list=tests/conformance/cases.txt available="$suites/differential/open" ;;
+  *) usage ;;
+esac
+
+wanted=()
+if [ $# -gt 0 ]; then
+  wanted=("$@")
+else
+  while read -r name; do
+    wanted+=("$name")
+  done < <(sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$list")
+fi
+
+only=()
+for file in "$available"/*.json; do
+  name=$(basename "$file" .json)
+  for pattern in "${wanted[@]}"; do
+    # A pattern on the right is a glob on purpose.
+    # shellcheck disable=SC2053
+    if [[ $name != *.golden && $name == $pattern ]]; then
+      only+=(--only "$name")
+      break
+    fi
+  done
+done
+if [ ${#only[@]} -eq 0 ]; then
+  echo "$suite: none of these: ${wanted[*]}" >&2
+  exit 2
+fi
+
+# A free port with its neighbour free too: the differential runner takes both.
+ports=$(python3 - <<'PYTHON'
+import socket
+
+taken, ports = [], []
+while len(ports) < 3:
+    first, second = socket.socket(), socket.socket()
+    taken += [first, second]
+    first.bind(("127.0.0.1", 0))
+    port = first.getsockname()[1]
+    try:
+        second.bind(("127.0.0.1", port + 1))
+    except (OSError, OverflowError):
+        continue
+    ports.append(port)
+print(*ports)
+PYTHON
+)
+read -r port upstream metrics <<<"$ports"
+
+results=()
+[ -z "${RESULTS:-}" ] || results=(--json "$RESULTS")
+run="'$binary' run --compat krakend -c {config}"
+case $suite in
+  conformance)
+    # The specs call the gateway's own debug endpoint; KrakenD's runner starts it with -d too.
+    run="'$binary' run -d --compat krakend -c {config}"
+    exec python3 "$suites/conformance/run.py" --gateway "$run" --port "$port" --backend-port "$upstream" \
+      --metrics-port "$metrics" "${only[@]}" ${results[@]+"${results[@]}"}
+    ;;
+  differential)
+    exec python3 "$suites/differential/diff.py" --b "$run" --check-b "'$binary' check --compat krakend -c {config}" \
+      --port "$port" --upstream-port "$upstream" "${only[@]}" -v ${results[@]+"${results[@]}"}
+    ;;
+esac

@@ -1,3 +1,0 @@
-//! The compiled house: what a request meets, made once from the document and never changed.
-
-pub mod head;
