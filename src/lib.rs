@@ -12,3 +12,5 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
+
+pub mod body;
