@@ -14,3 +14,5 @@
 pub mod base;
 
 pub mod body;
+
+pub mod net;

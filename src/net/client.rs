@@ -1,0 +1,473 @@
+//! The client for backends: a connection from the pool or a new one, one request, one answer.
+//!
+//! As in KrakenD: HTTP/1.1, one retry on a connection that died while it rested. Different: no proxy
+//! from the environment; HTTP/2 where the options allow it. Redirects and gzip are the caller's.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use http::header::{self, HeaderName, HeaderValue};
+use pingora::protocols::http::v2::client::Http2Session;
+use pingora::protocols::l4::stream::Stream as Plain;
+use pingora::protocols::{ALPN, Stream};
+
+use tokio::net::TcpStream;
+
+use super::connect::dial;
+use super::deadline::Deadline;
+use super::error::NetError;
+use super::exchange::{Failure, Rest, exchange};
+use super::h1::writer::{LAST_CHUNK, RequestHead, Sending, push_chunk, request_head};
+use super::h2;
+use super::incoming::Incoming;
+use super::io::{Conn, Io, TlsKey};
+use super::pool::{self, Limits};
+use super::tls::{Tls, TlsOptions};
+use super::url::Target;
+use crate::base::Reason;
+
+/// A request's body as it becomes known.
+#[async_trait]
+pub trait BodySource: Send {
+    /// The next bytes; `None` at the end. An error ends the exchange with this error. The
+    /// wait is given up when the answer makes the rest of no use.
+    async fn next(&mut self) -> Result<Option<Bytes>, NetError>;
+
+    /// Waits, once all was given, until there is nobody left to answer to; then the exchange ends with
+    /// this error. Never, where that cannot be told.
+    async fn gone(&mut self) -> NetError {
+        std::future::pending().await
+    }
+}
+
+/// A request's body.
+pub enum OutBody<'a> {
+    /// None.
+    None,
+    /// Known as a whole.
+    Full {
+        /// The bytes.
+        bytes: Bytes,
+        /// Send them as one chunk instead of declaring their length, as KrakenD does unless
+        /// `Content-Length` is among the forwarded fields.
+        chunked: bool,
+    },
+    /// Sent as it comes.
+    Stream {
+        /// Where it comes from.
+        source: &'a mut dyn BodySource,
+        /// The length to declare; chunks without one. A source that gives another number of bytes
+        /// fails the exchange.
+        length: Option<u64>,
+    },
+}
+
+/// A request to a backend.
+pub struct Outgoing<'a, 'b> {
+    /// The method.
+    pub method: &'a Method,
+    /// Path and query as they go on the wire, behind the target's base path.
+    pub path_and_query: &'a str,
+    /// Value of `Host`; the target's when `None`.
+    pub host: Option<&'a [u8]>,
+    /// Fields in order. Those of the framing (`Host`, `Content-Length`, `Transfer-Encoding`,
+    /// `Trailer`) are passed over.
+    pub fields: &'a [(HeaderName, HeaderValue)],
+    /// The body.
+    pub body: OutBody<'b>,
+    /// For bodies that come as slowly as their sender likes: the deadline then bounds the connection
+    /// only, and this each piece that the backend takes and the wait for the answer's head once all is
+    /// sent. HTTP/1 only.
+    pub patience: Option<Duration>,
+}
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Bound of dialling one backend (`dialer_timeout`); `None` leaves it to the request's deadline.
+    pub connect_timeout: Option<Duration>,
+    /// Bound of a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Bound of the wait for an answer's head once the request is sent over HTTP/1.1
+    /// (`response_header_timeout`); `None` leaves it to the deadline.
+    pub head_timeout: Option<Duration>,
+    /// Life of an idle connection (`idle_connection_timeout`); zero means 90 seconds.
+    pub idle_timeout: Duration,
+    /// Idle connections to one address in the process (`max_idle_connections_per_host`).
+    pub max_idle_per_host: usize,
+    /// Idle connections in the process (`max_idle_connections`); zero means no cap.
+    pub max_idle: usize,
+    /// Threads that share the two caps.
+    pub threads: usize,
+    /// One connection per request (`disable_keep_alives`).
+    pub disable_keep_alives: bool,
+    /// Offer HTTP/2 to TLS backends.
+    pub http2: bool,
+    /// TLS.
+    pub tls: TlsOptions,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: None,
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: None,
+            idle_timeout: Duration::ZERO,
+            max_idle_per_host: 250,
+            max_idle: 0,
+            threads: 1,
+            disable_keep_alives: false,
+            http2: false,
+            tls: TlsOptions::default(),
+        }
+    }
+}
+
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Sends requests to backends. Made once per configuration and shared by reference.
+#[derive(Debug)]
+pub struct Client {
+    options: ClientOptions,
+    limits: Limits,
+    tls: OnceLock<Result<Tls, String>>,
+}
+
+/// A way to the backend.
+enum Way {
+    H1(Conn),
+    H2(Box<Http2Session>),
+}
+
+thread_local! {
+    static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Bodies up to this size travel with their head in one write.
+const JOINED: usize = 16 * 1024;
+
+impl Client {
+    /// A client; opens nothing and reads no file.
+    pub fn new(options: ClientOptions) -> Self {
+        let idle = if options.idle_timeout.is_zero() {
+            IDLE
+        } else {
+            options.idle_timeout
+        };
+        let threads = options.threads.max(1);
+        let total = if options.max_idle == 0 {
+            usize::MAX
+        } else {
+            options.max_idle
+        };
+        let limits = Limits {
+            idle,
+            per_host: if options.disable_keep_alives {
+                0
+            } else {
+                options.max_idle_per_host.div_ceil(threads)
+            },
+            total: total.div_ceil(threads),
+        };
+        Self {
+            options,
+            limits,
+            tls: OnceLock::new(),
+        }
+    }
+
+    /// Reads the files of the TLS set-up now. Call it where blocking is fine and a target is `https`;
+    /// without it the first such request does it. The error names the file.
+    pub fn prepare_tls(&self) -> Result<&Tls, &str> {
+        let tls = self
+            .tls
+            .get_or_init(|| Tls::new(&self.options.tls, self.options.http2));
+        tls.as_ref().map_err(String::as_str)
+    }
+
+    /// Sends a request and waits for the answer's head, all within the deadline, which bounds the
+    /// body as well. A request without a body source and with an idempotent method is sent once more
+    /// on a new connection when a reused one turns out to be dead.
+    pub async fn send(
+        &self,
+        target: &Target,
+        mut out: Outgoing<'_, '_>,
+        deadline: Deadline,
+    ) -> Result<Incoming, NetError> {
+        let (way, reused) = self.reach(target, deadline, true).await?;
+        let failure = match self.exchange(way, target, &mut out, deadline).await {
+            Ok(incoming) => return Ok(incoming),
+            Err(failure) => failure,
+        };
+        let replayable = !matches!(out.body, OutBody::Stream { .. });
+        if !(reused && failure.untouched && replayable && out.method.is_idempotent()) {
+            return Err(failure.error);
+        }
+        let (way, _) = self.reach(target, deadline, false).await?;
+        self.exchange(way, target, &mut out, deadline)
+            .await
+            .map_err(|failure| failure.error)
+    }
+
+    /// A pooled connection if there is one and it may be used, else a new one.
+    async fn reach(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+        pooled: bool,
+    ) -> Result<(Way, bool), NetError> {
+        let addresses = match deadline.run(target.host().addresses()).await {
+            Some(addresses) => addresses?,
+            None => return Err(NetError::connect_deadline()),
+        };
+        let tls = self.tls_key(target)?;
+        if pooled
+            && let Some(way) = self
+                .pooled(target, &addresses, tls.as_ref(), deadline)
+                .await
+        {
+            return Ok((way, true));
+        }
+        // Boxed: opening is rare and its future is large.
+        let way = Box::pin(self.open(target, &addresses, tls, deadline)).await?;
+        Ok((way, false))
+    }
+
+    async fn open(
+        &self,
+        target: &Target,
+        addresses: &[SocketAddr],
+        tls: Option<(&Tls, TlsKey)>,
+        deadline: Deadline,
+    ) -> Result<Way, NetError> {
+        let (tcp, peer) = dial(addresses, self.options.connect_timeout, deadline).await?;
+        let (stream, key) = match tls {
+            Some((tls, key)) => (self.shake_hands(tcp, tls, &key, deadline).await?, Some(key)),
+            None if target.prior_knowledge() => (Box::new(Plain::from(tcp)) as Stream, None),
+            None => {
+                return Ok(Way::H1(Conn {
+                    io: Io::Tcp(tcp),
+                    peer,
+                    tls: None,
+                    reused: false,
+                }));
+            }
+        };
+        if key.is_none() || matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            let opening = h2::open(stream, peer, key, self.limits.idle);
+            let session = connecting(deadline, opening).await?;
+            return Ok(Way::H2(Box::new(session)));
+        }
+        Ok(Way::H1(Conn {
+            io: Io::Tls(stream),
+            peer,
+            tls: key,
+            reused: false,
+        }))
+    }
+
+    async fn shake_hands(
+        &self,
+        tcp: TcpStream,
+        tls: &Tls,
+        key: &TlsKey,
+        deadline: Deadline,
+    ) -> Result<Stream, NetError> {
+        let until = deadline.earlier(Deadline::after(self.options.handshake_timeout));
+        match until.run(tls.connect(tcp, &key.name)).await {
+            Some(outcome) => outcome,
+            None if until == deadline => Err(NetError::connect_deadline()),
+            None => {
+                let text = "net/http: TLS handshake timeout";
+                Err(NetError::new(Reason::ConnectTimeout, text))
+            }
+        }
+    }
+
+    /// The TLS set-up and the key of its connections, for TLS targets.
+    fn tls_key(&self, target: &Target) -> Result<Option<(&Tls, TlsKey)>, NetError> {
+        let Some(name) = target.tls_name() else {
+            return Ok(None);
+        };
+        let tls = self
+            .prepare_tls()
+            .map_err(|error| NetError::new(Reason::TlsFailed, error.to_owned()))?;
+        Ok(Some((
+            tls,
+            TlsKey {
+                setup: tls.setup(),
+                name: name.clone(),
+            },
+        )))
+    }
+
+    async fn pooled(
+        &self,
+        target: &Target,
+        addresses: &[SocketAddr],
+        tls: Option<&(&Tls, TlsKey)>,
+        deadline: Deadline,
+    ) -> Option<Way> {
+        if self.limits.per_host == 0 {
+            return None;
+        }
+        let tls = tls.map(|(_, key)| key);
+        let http2 = target.prior_knowledge() || (tls.is_some() && self.options.http2);
+        for address in addresses {
+            if http2
+                && let Some(session) = deadline
+                    .run(h2::reuse(*address, tls, self.limits.idle))
+                    .await
+                    .flatten()
+            {
+                return Some(Way::H2(Box::new(session)));
+            }
+            if !target.prior_knowledge()
+                && let Some(conn) = pool::take(*address, tls)
+            {
+                return Some(Way::H1(conn));
+            }
+        }
+        None
+    }
+
+    async fn exchange(
+        &self,
+        way: Way,
+        target: &Target,
+        out: &mut Outgoing<'_, '_>,
+        deadline: Deadline,
+    ) -> Result<Incoming, Failure> {
+        let answer = match way {
+            Way::H1(conn) if out.patience.is_some() => {
+                Some(self.exchange_h1(conn, target, out, Deadline::NEVER).await)
+            }
+            Way::H1(conn) => {
+                deadline
+                    .run(self.exchange_h1(conn, target, out, deadline))
+                    .await
+            }
+            Way::H2(session) => {
+                let exchange = h2::exchange(*session, target, out, deadline);
+                deadline.run(Box::pin(exchange)).await
+            }
+        };
+        answer.unwrap_or_else(|| Err(Failure::new(NetError::deadline())))
+    }
+
+    async fn exchange_h1(
+        &self,
+        mut conn: Conn,
+        target: &Target,
+        out: &mut Outgoing<'_, '_>,
+        deadline: Deadline,
+    ) -> Result<Incoming, Failure> {
+        let mut first = OUT.take();
+        first.clear();
+        let close = self.options.disable_keep_alives;
+        let rest = prepare(&mut first, target, out, close).map_err(Failure::new)?;
+        let method = out.method;
+        let asked_to_close = close || out.fields.iter().any(|(name, value)| closes(name, value));
+        let rest = match (rest, &mut out.body) {
+            (Behind::Whole, OutBody::Full { bytes, .. }) => Rest::Bytes(bytes),
+            (Behind::Source, OutBody::Stream { source, length }) => {
+                Rest::Source(&mut **source, *length)
+            }
+            _ => Rest::Nothing,
+        };
+        let head_timeout = match (self.options.head_timeout, out.patience) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let answer = exchange(&mut conn, method, &first, rest, head_timeout, out.patience).await?;
+        if first.capacity() <= 2 * JOINED {
+            OUT.set(first);
+        }
+        let keep = (!asked_to_close).then_some(self.limits);
+        Ok(Incoming::h1(conn, answer, keep, deadline))
+    }
+}
+
+/// What follows the bytes that `prepare` made.
+enum Behind {
+    Nothing,
+    Whole,
+    Source,
+}
+
+/// Writes the head, and a body small enough to travel with it.
+fn prepare(
+    first: &mut Vec<u8>,
+    target: &Target,
+    out: &Outgoing<'_, '_>,
+    close: bool,
+) -> Result<Behind, NetError> {
+    let sending = match &out.body {
+        OutBody::None => Sending::Nothing,
+        OutBody::Full {
+            bytes,
+            chunked: false,
+        } => Sending::Length(bytes.len() as u64),
+        OutBody::Full { .. } | OutBody::Stream { length: None, .. } => Sending::Chunked,
+        OutBody::Stream {
+            length: Some(length),
+            ..
+        } => Sending::Length(*length),
+    };
+    let authority = target.authority();
+    let head = RequestHead {
+        method: out.method,
+        base_path: &authority.base_path,
+        path_and_query: out.path_and_query,
+        host: out.host.unwrap_or(authority.host_header.as_bytes()),
+        fields: out.fields,
+        sending,
+        close,
+    };
+    request_head(first, &head)?;
+    match &out.body {
+        OutBody::None => Ok(Behind::Nothing),
+        OutBody::Stream { .. } => Ok(Behind::Source),
+        OutBody::Full {
+            bytes,
+            chunked: true,
+        } => {
+            push_chunk(first, bytes);
+            first.extend_from_slice(LAST_CHUNK);
+            Ok(Behind::Nothing)
+        }
+        OutBody::Full {
+            bytes,
+            chunked: false,
+        } if bytes.len() <= JOINED => {
+            first.extend_from_slice(bytes);
+            Ok(Behind::Nothing)
+        }
+        OutBody::Full { .. } => Ok(Behind::Whole),
+    }
+}
+
+/// Whether a forwarded field ends the connection after this exchange.
+fn closes(name: &HeaderName, value: &HeaderValue) -> bool {
+    *name == header::CONNECTION
+        && value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+async fn connecting<T>(
+    deadline: Deadline,
+    opening: impl Future<Output = Result<T, NetError>>,
+) -> Result<T, NetError> {
+    deadline
+        .run(opening)
+        .await
+        .unwrap_or_else(|| Err(NetError::connect_deadline()))
+}

@@ -1,0 +1,354 @@
+//! One request and the head of its answer on one HTTP/1.1 connection.
+//!
+//! The answer is watched while the body is sent. A backend that refuses early (a status from 300 on, or
+//! a complete answer) ends the sending; one that answers while it reads gets the rest of the body, and
+//! what it says meanwhile is kept up to a bound.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::client::BodySource;
+use super::deadline::Deadline;
+use super::error::NetError;
+use super::h1::framing::Framing;
+use super::h1::writer::{LAST_CHUNK, push_chunk};
+use super::h1::{AnswerHead, HeadParser};
+use super::io::{Conn, poll_through};
+use crate::base::Reason;
+
+/// Interim answers before the final one.
+const MOST_INTERIM: u32 = 32;
+/// Bytes of an early answer's body that are kept while the request is still being sent.
+const EARLY: usize = 1024 * 1024;
+
+/// The body behind the bytes that were joined with the head.
+pub(crate) enum Rest<'a> {
+    /// Nothing more.
+    Nothing,
+    /// Bytes as they go on the wire.
+    Bytes(&'a [u8]),
+    /// A source; `Some` for a declared length, `None` for chunks.
+    Source(&'a mut dyn BodySource, Option<u64>),
+}
+
+/// An answer whose body is still to be read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: AnswerHead,
+    /// Bytes that came behind the head.
+    pub(crate) rest: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: NetError,
+    /// Whether the connection failed before a byte of an answer: a reused one may have been dead.
+    pub(crate) untouched: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(error: NetError) -> Self {
+        Self {
+            error,
+            untouched: false,
+        }
+    }
+}
+
+/// Sends `first` (the head, and a small body behind it), then `rest`, and reads the answer's head,
+/// for which it waits at most `head_timeout` once all is sent. A backend that does not take a piece of
+/// the request within `stall` has failed.
+pub(crate) async fn exchange(
+    conn: &mut Conn,
+    method: &Method,
+    first: &[u8],
+    rest: Rest<'_>,
+    head_timeout: Option<Duration>,
+    stall: Option<Duration>,
+) -> Result<Answer, Failure> {
+    let mut talk = Talk::new(conn, method);
+    talk.stall = stall;
+    let mut sent = talk.send(first).await?;
+    let mut asker: Option<&mut dyn BodySource> = None;
+    if sent {
+        sent = match rest {
+            Rest::Nothing => true,
+            Rest::Bytes(bytes) => talk.send(bytes).await?,
+            Rest::Source(source, length) => {
+                let sent = talk.send_all(source, length).await?;
+                asker = Some(source);
+                sent
+            }
+        };
+    }
+    let until = head_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let answer = match asker {
+        None => until.run(talk.finish()).await,
+        Some(source) => until.run(unless_gone(talk.finish(), source)).await,
+    };
+    let mut answer = answer.unwrap_or_else(|| Err(head_too_late()))?;
+    answer.head.keep_alive &= sent;
+    Ok(answer)
+}
+
+/// The answer, unless whoever sent the body goes away before it: then nobody waits for it.
+async fn unless_gone(
+    answer: impl Future<Output = Result<Answer, Failure>>,
+    source: &mut dyn BodySource,
+) -> Result<Answer, Failure> {
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        error = source.gone() => Err(Failure::new(error)),
+    }
+}
+
+/// Both directions of one exchange.
+struct Talk<'a> {
+    conn: &'a mut Conn,
+    method: &'a Method,
+    parser: HeadParser,
+    head: Option<AnswerHead>,
+    /// What came behind the head.
+    body: Vec<u8>,
+    /// Follows `body` to know when an early answer is complete.
+    probe: Framing,
+    interim: u32,
+    /// Whether any byte of an answer came.
+    touched: bool,
+    /// A failed write: the answer that explains it may still come.
+    broken: Option<NetError>,
+    /// Longest wait for the backend to take a piece.
+    stall: Option<Duration>,
+}
+
+impl<'a> Talk<'a> {
+    fn new(conn: &'a mut Conn, method: &'a Method) -> Self {
+        Self {
+            conn,
+            method,
+            parser: HeadParser::new(),
+            head: None,
+            body: Vec::new(),
+            probe: Framing::Empty,
+            interim: 0,
+            touched: false,
+            broken: None,
+            stall: None,
+        }
+    }
+
+    /// Writes bytes while watching for the answer; `false` when there is no use in sending more.
+    async fn send(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+        let until = self.stall.map_or(Deadline::NEVER, Deadline::after);
+        let sent = until.run(self.send_at_leisure(bytes)).await;
+        sent.unwrap_or_else(|| Err(Failure::new(NetError::deadline())))
+    }
+
+    async fn send_at_leisure(&mut self, mut bytes: &[u8]) -> Result<bool, Failure> {
+        poll_fn(|cx| {
+            match self.conn.io.poll_write_all(cx, &mut bytes) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(true)),
+                Poll::Ready(Err(error)) => {
+                    let local = self.conn.io.local();
+                    let error = NetError::socket("write", local, self.conn.peer, &error);
+                    self.broken = Some(error);
+                    return Poll::Ready(Ok(false));
+                }
+                Poll::Pending => {}
+            }
+            self.watch(cx)
+        })
+        .await
+    }
+
+    /// Writes all that a source gives; as `send`.
+    async fn send_all(
+        &mut self,
+        source: &mut dyn BodySource,
+        length: Option<u64>,
+    ) -> Result<bool, Failure> {
+        let mut out = Vec::new();
+        let mut left = length;
+        loop {
+            let Some(chunk) = self.next_of(source).await? else {
+                return Ok(false);
+            };
+            let Some(chunk) = chunk else { break };
+            let sent = match &mut left {
+                Some(left) => {
+                    *left = left
+                        .checked_sub(chunk.len() as u64)
+                        .ok_or_else(wrong_length)?;
+                    self.send(&chunk).await?
+                }
+                None => {
+                    out.clear();
+                    push_chunk(&mut out, &chunk);
+                    self.send(&out).await?
+                }
+            };
+            if !sent {
+                return Ok(false);
+            }
+        }
+        match left {
+            None => self.send(LAST_CHUNK).await,
+            Some(0) => Ok(true),
+            Some(_) => Err(wrong_length()),
+        }
+    }
+
+    /// The source's next chunk; the outer `None` when there is no use in sending it.
+    async fn next_of(
+        &mut self,
+        source: &mut dyn BodySource,
+    ) -> Result<Option<Option<Bytes>>, Failure> {
+        let mut next = source.next();
+        poll_fn(|cx| {
+            if let Poll::Ready(chunk) = next.as_mut().poll(cx) {
+                return Poll::Ready(chunk.map(Some).map_err(Failure::new));
+            }
+            self.watch(cx).map_ok(|_| None)
+        })
+        .await
+    }
+
+    /// Reads what the backend says while we are sending. Ready with `false` when sending is of no use
+    /// any more, otherwise pending.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        while self.body.len() < EARLY {
+            ready!(self.poll_read(cx))?;
+            if let Some(head) = &self.head
+                && (head.status >= StatusCode::MULTIPLE_CHOICES || self.probe.done())
+            {
+                return Poll::Ready(Ok(false));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads once, into the head or behind it.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Self {
+            conn,
+            method,
+            parser,
+            head,
+            body,
+            probe,
+            interim,
+            touched,
+            ..
+        } = self;
+        let took = ready!(poll_through(&mut conn.io, cx, |bytes| {
+            if bytes.is_empty() {
+                return Ok(false);
+            }
+            *touched = true;
+            let behind = read_head(bytes, parser, head, interim, method)?;
+            if let Some(found) = head {
+                if body.is_empty() && *probe == Framing::Empty {
+                    *probe = found.framing.clone();
+                }
+                probe.feed(behind)?;
+                body.extend_from_slice(behind);
+            }
+            Ok(true)
+        }));
+        Poll::Ready(match took {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => self.ended(),
+            Ok(Err(error)) => Err(Failure::new(error)),
+            Err(error) => Err(self.failed(&error)),
+        })
+    }
+
+    /// The backend closed its side.
+    fn ended(&mut self) -> Result<(), Failure> {
+        if self.head.is_some() {
+            // A body that ends with the connection is complete; any other is found short by its
+            // reader. Either way there is nobody to send to.
+            self.probe = Framing::Empty;
+            return Ok(());
+        }
+        let untouched = !self.touched;
+        let error = self.broken.take().unwrap_or_else(|| {
+            if untouched {
+                NetError::eof()
+            } else {
+                NetError::unexpected_eof()
+            }
+        });
+        Err(Failure { error, untouched })
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Failure {
+        let error = self.broken.take().unwrap_or_else(|| {
+            NetError::socket("read", self.conn.io.local(), self.conn.peer, error)
+        });
+        Failure {
+            error,
+            untouched: !self.touched,
+        }
+    }
+
+    /// Waits for the head.
+    async fn finish(mut self) -> Result<Answer, Failure> {
+        loop {
+            if let Some(head) = self.head.take() {
+                return Ok(Answer {
+                    head,
+                    rest: Bytes::from(self.body),
+                });
+            }
+            poll_fn(|cx| self.poll_read(cx)).await?;
+        }
+    }
+}
+
+/// Feeds bytes to the head, passing over interim answers; returns what is behind it.
+fn read_head<'b>(
+    mut bytes: &'b [u8],
+    parser: &mut HeadParser,
+    head: &mut Option<AnswerHead>,
+    interim: &mut u32,
+    method: &Method,
+) -> Result<&'b [u8], NetError> {
+    while head.is_none() && !bytes.is_empty() {
+        let Some((found, used)) = parser.feed(bytes, method)? else {
+            return Ok(&[]);
+        };
+        bytes = bytes.get(used..).unwrap_or_default();
+        if !found.status.is_informational() {
+            *head = Some(found);
+        } else if found.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(NetError::invalid("unexpected 101 Switching Protocols"));
+        } else {
+            *interim += 1;
+            if *interim > MOST_INTERIM {
+                return Err(NetError::invalid(
+                    "net/http: too many 1xx informational responses",
+                ));
+            }
+            *parser = HeadParser::new();
+        }
+    }
+    Ok(bytes)
+}
+
+fn head_too_late() -> Failure {
+    let text = "net/http: timeout awaiting response headers";
+    Failure::new(NetError::new(Reason::BackendTimeout, text))
+}
+
+fn wrong_length() -> Failure {
+    let text = "http: request body length differs from Content-Length";
+    Failure::new(NetError::new(Reason::BadBody, text))
+}

@@ -1,0 +1,219 @@
+//! Writing a request head in HTTP/1.1.
+//!
+//! Field names are written as Go writes them (`X-Y-Z`), because that is what backends behind KrakenD
+//! see today. Fields keep the caller's order; Go sorts them, which no backend may rely on.
+
+use http::Method;
+use http::header::{self, HeaderName, HeaderValue};
+
+use crate::base::Reason;
+use crate::base::field::push_canonical;
+use crate::net::error::NetError;
+
+/// How the request's body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// No body. `POST`, `PUT` and `PATCH` say so with `Content-Length: 0`.
+    Nothing,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// The parts of a request head.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Path in front of the target's path; may be empty.
+    pub base_path: &'a str,
+    /// Path and query as they go on the wire.
+    pub path_and_query: &'a str,
+    /// Value of `Host`.
+    pub host: &'a [u8],
+    /// Fields. `Host`, `Content-Length`, `Transfer-Encoding` and `Trailer` are left out: they are
+    /// written from the other parts.
+    pub fields: &'a [(HeaderName, HeaderValue)],
+    /// The body's framing.
+    pub sending: Sending,
+    /// Whether to ask for the connection to be closed; a `Connection` field of the caller is left out
+    /// then.
+    pub close: bool,
+}
+
+/// Appends a request head to `out`. Fails, having appended a part, when the path or a field would
+/// break the message.
+pub fn request_head(out: &mut Vec<u8>, head: &RequestHead<'_>) -> Result<(), NetError> {
+    check_target(head.base_path, head.path_and_query)?;
+    check_value("Host", head.host)?;
+    for part in [
+        head.method.as_str(),
+        " ",
+        head.base_path,
+        head.path_and_query,
+        " HTTP/1.1\r\nHost: ",
+    ] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(head.host);
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in head.fields {
+        if is_framing(name) || head.close && *name == header::CONNECTION {
+            continue;
+        }
+        // A name cannot hold what ends a line; a value of the platform's making was never asked.
+        check_value(name.as_str(), value.as_bytes())?;
+        push_canonical(out, name.as_str());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    match head.sending {
+        Sending::Nothing => {
+            if matches!(*head.method, Method::POST | Method::PUT | Method::PATCH) {
+                out.extend_from_slice(b"Content-Length: 0\r\n");
+            }
+        }
+        Sending::Length(length) => push_length(out, length),
+        Sending::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    if head.close {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// Appends one chunk; nothing for no data, since an empty chunk ends the body.
+pub fn push_chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let width = (usize::BITS - data.len().leading_zeros()).div_ceil(4);
+    for place in (0..width).rev() {
+        let digit = data.len() >> (place * 4) & 0xf;
+        out.push(b"0123456789abcdef".get(digit).copied().unwrap_or(b'0'));
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The end of a chunked body without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Whether a field is written from the framing, not from the caller's list.
+pub(crate) fn is_framing(name: &HeaderName) -> bool {
+    [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::TRAILER,
+    ]
+    .contains(name)
+}
+
+/// Path and query must not be able to end the request line.
+pub(crate) fn check_target(base_path: &str, path_and_query: &str) -> Result<(), NetError> {
+    let rooted = if base_path.is_empty() {
+        path_and_query
+    } else {
+        base_path
+    }
+    .starts_with('/');
+    let plain = |text: &str| text.bytes().all(|byte| byte > b' ' && byte != 0x7f);
+    if rooted && plain(base_path) && plain(path_and_query) {
+        return Ok(());
+    }
+    Err(NetError::new(
+        Reason::BadSlot,
+        "net/http: invalid request target",
+    ))
+}
+
+fn check_value(name: &str, value: &[u8]) -> Result<(), NetError> {
+    if value
+        .iter()
+        .all(|&byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
+    {
+        return Ok(());
+    }
+    let text = format!("net/http: invalid header field value for {name:?}");
+    Err(NetError::new(Reason::MalformedRequest, text))
+}
+
+fn push_length(out: &mut Vec<u8>, length: u64) {
+    use std::io::Write;
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "Content-Length: {length}\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(method: &Method, path: &str, fields: &[(&str, &str)]) -> Result<String, NetError> {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        let mut out = Vec::new();
+        let head = RequestHead {
+            method,
+            base_path: "",
+            path_and_query: path,
+            host: b"h:1",
+            fields: &fields,
+            sending: Sending::Nothing,
+            close: false,
+        };
+        request_head(&mut out, &head).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn names_are_written_in_gos_case() {
+        let head = write(&Method::GET, "/x?y=1", &[("x-FORWARDED-for", "1.2.3.4")]).unwrap();
+        assert_eq!(
+            head,
+            "GET /x?y=1 HTTP/1.1\r\nHost: h:1\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_post_without_body_says_so() {
+        let head = write(&Method::POST, "/", &[]).unwrap();
+        assert_eq!(
+            head,
+            "POST / HTTP/1.1\r\nHost: h:1\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn framing_fields_of_the_caller_are_left_out() {
+        let fields = [
+            ("Content-length", "5"),
+            ("TRANSFER-ENCODING", "gzip"),
+            ("host", "evil"),
+        ];
+        assert_eq!(
+            write(&Method::GET, "/", &fields).unwrap(),
+            "GET / HTTP/1.1\r\nHost: h:1\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn nothing_can_break_out_of_its_line() {
+        assert!(write(&Method::GET, "/a b", &[]).is_err());
+        assert!(write(&Method::GET, "/\r\nX: y", &[]).is_err());
+        assert!(write(&Method::GET, "x", &[]).is_err());
+    }
+
+    #[test]
+    fn chunks_have_hexadecimal_sizes() {
+        let mut out = Vec::new();
+        push_chunk(&mut out, b"");
+        push_chunk(&mut out, &[b'a'; 26]);
+        assert_eq!(out, format!("1a\r\n{}\r\n", "a".repeat(26)).into_bytes());
+    }
+}

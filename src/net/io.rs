@@ -1,0 +1,143 @@
+//! A connection to a backend and the buffer it is read through.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes read at once; large, because one read per 100 KiB of body is what makes streaming cheap.
+const SCRATCH: usize = 128 * 1024;
+
+thread_local! {
+    static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// Reads once through this thread's buffer and hands what came to `take`; nothing means the end. The
+/// buffer is busy only while data is there, so waiting connections hold none.
+pub fn poll_through<S, R>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    take: impl FnOnce(&[u8]) -> R,
+) -> Poll<io::Result<R>>
+where
+    S: AsyncRead + Unpin,
+{
+    // Taken, not borrowed: a reader inside `take` would get a buffer of its own instead of a panic.
+    let mut buffer = BUFFER
+        .take()
+        .unwrap_or_else(|| vec![0; SCRATCH].into_boxed_slice());
+    let mut space = ReadBuf::new(&mut buffer);
+    let polled = Pin::new(stream).poll_read(cx, &mut space);
+    let outcome = match polled {
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(take(space.filled()))),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => Poll::Pending,
+    };
+    BUFFER.set(Some(buffer));
+    outcome
+}
+
+/// A plaintext socket, or a TLS stream that Pingora made.
+#[derive(Debug)]
+pub enum Io {
+    /// Plaintext.
+    Tcp(TcpStream),
+    /// TLS; its writes need a flush.
+    Tls(Stream),
+}
+
+impl Io {
+    /// Our end, when the system tells.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.local_addr().ok(),
+            Self::Tls(_) => None,
+        }
+    }
+
+    /// Writes from the front of `bytes` and moves it on, until it is empty or the socket is full.
+    /// Ready when everything is written and flushed.
+    pub fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut &[u8],
+    ) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            let n = ready!(Pin::new(&mut *self).poll_write(cx, bytes))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *bytes = bytes.get(n..).unwrap_or_default();
+        }
+        Pin::new(self).poll_flush(cx)
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Which TLS set-up a connection was made with: connections of different set-ups or names are never
+/// exchanged for one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsKey {
+    /// Number of the client's TLS set-up, unique in the process.
+    pub setup: u64,
+    /// Name that the certificate was checked against.
+    pub name: Arc<str>,
+}
+
+/// An open HTTP/1.1 connection between two answers, or in use for one.
+#[derive(Debug)]
+pub struct Conn {
+    /// The stream.
+    pub io: Io,
+    /// The backend's end.
+    pub peer: SocketAddr,
+    /// The TLS set-up; `None` for plaintext.
+    pub tls: Option<TlsKey>,
+    /// Whether it served a request before.
+    pub reused: bool,
+}

@@ -1,0 +1,268 @@
+//! A backend's host as configured, compiled once: where to connect and what to write as `Host`.
+//!
+//! KrakenD keeps hosts as text and parses the joined URL on each call; here a host that cannot work
+//! is found when the configuration is read.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::dns::{Host, Resolver};
+
+/// How a backend is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Plaintext.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme's name in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port when none is written.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// The parts of `http://host:port/base`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// Plaintext or TLS.
+    pub scheme: Scheme,
+    /// Name or address, an IPv6 literal without its brackets.
+    pub host: String,
+    /// As written, else the scheme's.
+    pub port: u16,
+    /// Value of `Host`: host and port as written. Visible ASCII only.
+    pub host_header: String,
+    /// Path that goes in front of every request's path (`disable_host_sanitize`), as written; may be
+    /// empty.
+    pub base_path: String,
+}
+
+impl Authority {
+    /// Reads `scheme://host[:port][/base]`. The error names what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let fail = |what: &str| format!("host \"{text}\" not valid: {what}");
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| fail("no scheme"))?;
+        let scheme = match scheme {
+            s if s.eq_ignore_ascii_case("http") => Scheme::Http,
+            s if s.eq_ignore_ascii_case("https") => Scheme::Https,
+            _ => return Err(fail("scheme is neither http nor https")),
+        };
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (place, base_path) = rest.split_at(at);
+        if base_path
+            .bytes()
+            .any(|b| b <= b' ' || b == 0x7f || b == b'?' || b == b'#')
+        {
+            return Err(fail("path holds blanks, controls, `?` or `#`"));
+        }
+        let (host, port) = split_port(place).map_err(&fail)?;
+        let port = match port {
+            None | Some("") => scheme.port(),
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse().map_err(|_| fail("port out of range"))?
+            }
+            Some(_) => return Err(fail("port is no number")),
+        };
+        Ok(Self {
+            scheme,
+            host,
+            port,
+            host_header: place.to_owned(),
+            base_path: base_path.to_owned(),
+        })
+    }
+
+    /// The whole URL of a request to this host.
+    pub fn url(&self, path_and_query: &str) -> String {
+        let (scheme, place) = (self.scheme.as_str(), &self.host_header);
+        format!("{scheme}://{place}{}{path_and_query}", self.base_path)
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}{}",
+            self.scheme.as_str(),
+            self.host_header,
+            self.base_path
+        )
+    }
+}
+
+/// Host (without brackets) and port as written.
+fn split_port(place: &str) -> Result<(String, Option<&str>), &'static str> {
+    if let Some(rest) = place.strip_prefix('[') {
+        let (literal, rest) = rest.split_once(']').ok_or("`[` without `]`")?;
+        let address: Ipv6Addr = literal.parse().map_err(|_| "no IPv6 address in brackets")?;
+        let port = match rest {
+            "" => None,
+            _ => Some(rest.strip_prefix(':').ok_or("text after `]`")?),
+        };
+        return Ok((address.to_string(), port));
+    }
+    let (host, port) = match place.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (place, None),
+    };
+    if host.is_empty() {
+        return Err("no host name");
+    }
+    if host.contains('@') || port.is_some_and(|port| port.contains('@')) {
+        return Err("user information is not supported");
+    }
+    if !host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+    {
+        return Err("host name holds bytes other than letters, digits, `.`, `-`, `_`");
+    }
+    Ok((host.to_owned(), port))
+}
+
+/// A host ready for requests: its parts, its addresses, its name for TLS.
+#[derive(Clone, Debug)]
+pub struct Target {
+    authority: Authority,
+    host: Arc<Host>,
+    tls_name: Option<Arc<str>>,
+    prior_knowledge: bool,
+}
+
+impl Target {
+    /// Joins a parsed host with the resolver's entry for it; no look-up happens here.
+    pub fn new(authority: Authority, resolver: &Resolver) -> Self {
+        let host = resolver.host(&authority.host, authority.port);
+        let tls_name = (authority.scheme == Scheme::Https)
+            .then(|| Arc::from(authority.host.trim_end_matches('.')));
+        Self {
+            authority,
+            host,
+            tls_name,
+            prior_knowledge: false,
+        }
+    }
+
+    /// Parses and joins in one step. The error names what is wrong with the text.
+    pub fn parse(text: &str, resolver: &Resolver) -> Result<Self, String> {
+        Authority::parse(text).map(|authority| Self::new(authority, resolver))
+    }
+
+    /// The same target, spoken to in HTTP/2 without negotiation when it is plaintext
+    /// (`backend/http`: `http2`).
+    #[must_use]
+    pub fn with_prior_knowledge(mut self) -> Self {
+        self.prior_knowledge = self.authority.scheme == Scheme::Http;
+        self
+    }
+
+    /// The parts.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Where its addresses come from.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Name for SNI and certificate check; `None` for plaintext.
+    pub fn tls_name(&self) -> Option<&Arc<str>> {
+        self.tls_name.as_ref()
+    }
+
+    /// Whether plaintext HTTP/2 is spoken at once.
+    pub fn prior_knowledge(&self) -> bool {
+        self.prior_knowledge
+    }
+
+    /// The address if the host is written as one.
+    pub fn literal(&self) -> Option<IpAddr> {
+        self.authority.host.parse().ok()
+    }
+
+    /// The whole URL of a request to this host.
+    pub fn url(&self, path_and_query: &str) -> String {
+        self.authority.url(path_and_query)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_host_port_and_base_path() {
+        let authority = Authority::parse("http://h:1/base").unwrap();
+        assert_eq!((authority.host.as_str(), authority.port), ("h", 1));
+        assert_eq!(authority.host_header, "h:1");
+        assert_eq!(authority.url("/x?y"), "http://h:1/base/x?y");
+    }
+
+    #[test]
+    fn port_follows_the_scheme() {
+        assert_eq!(Authority::parse("https://a").unwrap().port, 443);
+        assert_eq!(Authority::parse("HTTP://a:").unwrap().port, 80);
+    }
+
+    #[test]
+    fn ipv6_literals_lose_their_brackets_only_for_the_address() {
+        let authority = Authority::parse("http://[::1]:8080").unwrap();
+        assert_eq!((authority.host.as_str(), authority.port), ("::1", 8080));
+        assert_eq!(authority.host_header, "[::1]:8080");
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_connected_to() {
+        for bad in [
+            "",
+            "h:1",
+            "ftp://h",
+            "http://",
+            "http://:80",
+            "http://u:p@h",
+            "http://h:70000",
+            "http://h:x",
+            "http://h:-1",
+            "http://[::1",
+            "http://[::1]x",
+            "http://a b",
+            "http://h/a b",
+            "http://h/?q",
+            "http://h\r\n",
+            "http://hé",
+            "http://::1",
+        ] {
+            assert!(Authority::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_tls_targets_have_a_tls_name() {
+        let resolver = Resolver::new();
+        let target = Target::parse("https://a.example.:8443", &resolver).unwrap();
+        assert_eq!(target.tls_name().map(AsRef::as_ref), Some("a.example"));
+        assert!(
+            Target::parse("http://a", &resolver)
+                .unwrap()
+                .tls_name()
+                .is_none()
+        );
+    }
+}
