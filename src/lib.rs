@@ -16,3 +16,5 @@ pub mod base;
 pub mod body;
 
 pub mod net;
+
+pub mod telemetry;
