@@ -18,3 +18,5 @@ pub mod body;
 pub mod net;
 
 pub mod telemetry;
+
+pub mod gateway;

@@ -1,0 +1,90 @@
+//! What one request knows of itself. No maps of strings; rare parts are optional.
+
+use crate::base::Error;
+use crate::gateway::params::Params;
+use crate::gateway::snapshot::{Backend, Endpoint, Gateway, Plan};
+use crate::telemetry::metrics::EndpointMeters;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The state of one request, from its head to its access line.
+#[derive(Debug)]
+pub struct Ctx {
+    /// The snapshot that this request keeps to its end.
+    pub gateway: Arc<Gateway>,
+    /// What the router found: an endpoint's index, or above them one of our own.
+    pub endpoint: Option<usize>,
+    /// The decoded path that the parameters point into.
+    pub path: Vec<u8>,
+    /// Path parameters.
+    pub params: Params,
+    /// `X-Request-ID`; empty in the krakend dialect.
+    pub request_id: String,
+    /// The client's address after looking behind trusted proxies.
+    pub client: IpAddr,
+    /// When the head was complete.
+    pub started: Instant,
+    /// Which backend answers, by index.
+    pub backend: Option<usize>,
+    /// Why the request failed, for the access line.
+    pub error: Option<Error>,
+    /// Whether `X-Krakend-Completed` is true.
+    pub completed: bool,
+}
+
+impl Ctx {
+    /// A request that just came in.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self {
+            gateway,
+            endpoint: None,
+            path: Vec::new(),
+            params: Params::default(),
+            request_id: String::new(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            started: Instant::now(),
+            backend: None,
+            error: None,
+            completed: false,
+        }
+    }
+
+    /// The endpoint of this request.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.gateway.endpoints.get(self.endpoint?)
+    }
+
+    /// The path of whatever was found, as configured; empty for nothing.
+    pub fn route(&self) -> &str {
+        let own = || Some(&*self.gateway.own(self.endpoint?)?.pattern);
+        self.endpoint()
+            .map(|endpoint| &*endpoint.pattern)
+            .or_else(own)
+            .unwrap_or("")
+    }
+
+    /// Counters of whatever was found.
+    pub fn meters(&self) -> &EndpointMeters {
+        let own = || Some(&self.gateway.own(self.endpoint?)?.meters);
+        let found = self
+            .endpoint()
+            .map(|endpoint| &endpoint.meters)
+            .or_else(own);
+        found.unwrap_or(&self.gateway.service.unrouted)
+    }
+
+    /// The backend that was chosen.
+    pub fn backend(&self) -> Option<&Backend> {
+        let index = self.backend?;
+        match &self.endpoint()?.plan {
+            Plan::Stream(backend) => Some(backend),
+            Plan::Compose(compose) => compose.backends.get(index),
+        }
+    }
+
+    /// How long the request has taken so far.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

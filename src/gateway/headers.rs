@@ -1,0 +1,454 @@
+//! Which header fields of a client reach a backend, and which ones the gateway adds (reference
+//! sections 7.2 and 7.3). Streaming and composed endpoints share [`forward_headers`].
+//!
+//! The native dialect differs as contract section 1 says: hop-by-hop fields and identity fields
+//! never pass, `X-Forwarded-For` is a chain behind trusted proxies, and `X-Forwarded-Proto`, `Via`,
+//! `X-Request-ID` and `X-Gateway-Version` are added. Both leave framing (`Content-Length`,
+//! `Transfer-Encoding`, `Trailer`) and `Host` to whoever writes the request.
+
+use crate::base::reply::{X_GATEWAY_VERSION, X_REQUEST_ID};
+use crate::base::{Dialect, version};
+use crate::gateway::client_ip::ClientAddr;
+use crate::gateway::head::Head;
+use http::header::{self, HeaderName, HeaderValue};
+use std::sync::Arc;
+
+/// `X-Forwarded-For`.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `X-Forwarded-Host`.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `X-Forwarded-Proto`.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `X-Forwarded-Via`.
+pub const X_FORWARDED_VIA: HeaderName = HeaderName::from_static("x-forwarded-via");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What Go's client calls itself when KrakenD's own name was filtered out.
+const GO_USER_AGENT: &str = "Go-http-client/1.1";
+
+/// Names nominated by `Connection` beyond this number stop the forwarding of any field: no honest
+/// client gets near it.
+const MAX_NOMINATED: usize = 64;
+
+/// Fields sent to a backend, in order.
+pub type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// `input_headers` of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderFilter {
+    /// `*`: everything.
+    All,
+    /// These; an empty list means `Content-Type`.
+    Listed(Box<[HeaderName]>),
+}
+
+impl HeaderFilter {
+    /// Compiles the list; texts that are no field name can never match and are left out.
+    pub fn compile(input_headers: &[String]) -> Self {
+        if input_headers.is_empty() {
+            return Self::Listed(Box::from([header::CONTENT_TYPE]));
+        }
+        if input_headers.iter().any(|name| name == "*") {
+            return Self::All;
+        }
+        Self::Listed(names(input_headers))
+    }
+
+    /// Whether a field passes.
+    pub fn passes(&self, name: &HeaderName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(names) => names.contains(name),
+        }
+    }
+}
+
+fn names(texts: &[String]) -> Box<[HeaderName]> {
+    let mut names: Vec<HeaderName> = Vec::new();
+    for text in texts {
+        if let Ok(name) = HeaderName::from_bytes(text.as_bytes())
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    names.into()
+}
+
+/// Names that no client may send: whatever the gateway itself says about identity. `_` is the same
+/// as `-`, because some backends read both alike.
+#[derive(Clone, Debug, Default)]
+pub struct StripSet {
+    names: Vec<Box<[u8]>>,
+    /// One bit for each length up to 63 that occurs; longer names share the last bit.
+    lengths: u64,
+}
+
+impl StripSet {
+    /// Compiles a list of names.
+    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
+        let mut set = Self::default();
+        for name in names {
+            let name: Box<[u8]> = name.as_ref().bytes().map(plain).collect();
+            if !set.names.contains(&name) {
+                set.lengths |= length_bit(name.len());
+                set.names.push(name);
+            }
+        }
+        set
+    }
+
+    /// Whether a name, in any case and spelling, is in the set.
+    pub fn contains(&self, name: &str) -> bool {
+        self.lengths & length_bit(name.len()) != 0
+            && self.names.iter().any(|known| {
+                known.len() == name.len() && name.bytes().map(plain).eq(known.iter().copied())
+            })
+    }
+}
+
+const fn length_bit(length: usize) -> u64 {
+    1 << if length < 63 { length } else { 63 }
+}
+
+const fn plain(byte: u8) -> u8 {
+    match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    }
+}
+
+/// Everything that decides which fields one backend gets; compiled once.
+#[derive(Clone, Debug)]
+pub struct ForwardRules {
+    dialect: Dialect,
+    endpoint: HeaderFilter,
+    /// The second filter, `input_headers` of the backend; here `*` is an ordinary name.
+    backend: Option<Box<[HeaderName]>>,
+    strip: Arc<StripSet>,
+    hide_version: bool,
+    /// The client's fields to copy: both filters and all exclusions known beforehand made one.
+    copy: HeaderFilter,
+}
+
+impl ForwardRules {
+    /// Compiles the lists of an endpoint and one of its backends (empty: no second filter).
+    /// `strip` counts in the native dialect only; `hide_version` is `router.hide_version_header`.
+    pub fn compile(
+        dialect: Dialect,
+        endpoint: &[String],
+        backend: &[String],
+        strip: Arc<StripSet>,
+        hide_version: bool,
+    ) -> Self {
+        let endpoint = HeaderFilter::compile(endpoint);
+        let backend = (!backend.is_empty()).then(|| names(backend));
+        let mut rules = Self {
+            dialect,
+            endpoint,
+            backend,
+            strip,
+            hide_version,
+            copy: HeaderFilter::All,
+        };
+        let listed = match (&rules.endpoint, &rules.backend) {
+            (HeaderFilter::All, None) => None,
+            (HeaderFilter::All, Some(names)) | (HeaderFilter::Listed(names), _) => Some(names),
+        };
+        if let Some(listed) = listed {
+            let kept = listed
+                .iter()
+                .filter(|n| rules.passes(n) && rules.copies(n))
+                .cloned();
+            rules.copy = HeaderFilter::Listed(kept.collect());
+        }
+        rules
+    }
+
+    /// Whether both filters let a field pass, whoever made it.
+    pub fn passes(&self, name: &HeaderName) -> bool {
+        self.endpoint.passes(name) && self.keeps(name)
+    }
+
+    /// Whether the client's `Content-Length` is declared to the backend (reference section 7.5).
+    pub fn passes_content_length(&self) -> bool {
+        self.passes(&header::CONTENT_LENGTH)
+    }
+
+    fn keeps(&self, name: &HeaderName) -> bool {
+        self.backend
+            .as_ref()
+            .is_none_or(|names| names.contains(name))
+    }
+
+    /// Whether a client's field may be copied at all, apart from the filters.
+    fn copies(&self, name: &HeaderName) -> bool {
+        let never = [
+            header::HOST,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::TRAILER,
+            header::USER_AGENT,
+            X_FORWARDED_FOR,
+            X_FORWARDED_HOST,
+        ];
+        if never.contains(name) {
+            return false;
+        }
+        if self.dialect == Dialect::Krakend {
+            return true;
+        }
+        let ours = [
+            X_FORWARDED_PROTO,
+            X_FORWARDED_VIA,
+            header::VIA,
+            X_REQUEST_ID,
+            X_GATEWAY_VERSION,
+        ];
+        !ours.contains(name) && !hop_by_hop(name) && !self.strip.contains(name.as_str())
+    }
+
+    /// The name under which a client's field is copied, if it is.
+    fn copied(&self, name: &str) -> Option<HeaderName> {
+        match &self.copy {
+            HeaderFilter::Listed(names) => names
+                .iter()
+                .find(|listed| listed.as_str().eq_ignore_ascii_case(name))
+                .cloned(),
+            HeaderFilter::All => {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                self.copies(&name).then_some(name)
+            }
+        }
+    }
+}
+
+/// Fields of one connection only (RFC 9110 section 7.6.1), and those that speak to the nearest
+/// proxy or that the gateway answers itself.
+pub fn hop_by_hop(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        PROXY_CONNECTION,
+        KEEP_ALIVE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::EXPECT,
+    ]
+    .contains(name)
+        || name.as_str() == "http2-settings"
+}
+
+/// Appends to `out` all fields that a backend gets, without `Host`, framing and `Accept-Encoding`.
+/// Several values of one field keep their order.
+pub fn forward_headers(
+    rules: &ForwardRules,
+    head: &dyn Head,
+    client: &ClientAddr,
+    request_id: &str,
+    out: &mut Fields,
+) {
+    let agent = if rules.endpoint.passes(&header::USER_AGENT) {
+        head.header(&header::USER_AGENT)
+    } else {
+        None
+    };
+    copy_fields(rules, head, agent.is_some(), out);
+    add_forwarded(rules, head, client, out);
+    let (product, anonymous) = match rules.dialect {
+        Dialect::Native => (version::USER_AGENT, version::USER_AGENT),
+        Dialect::Krakend => (version::KRAKEND_USER_AGENT, GO_USER_AGENT),
+    };
+    match agent {
+        _ if !rules.keeps(&header::USER_AGENT) => {
+            out.push((header::USER_AGENT, HeaderValue::from_static(anonymous)));
+        }
+        Some(agent) => push(out, &header::USER_AGENT, agent),
+        None => out.push((header::USER_AGENT, HeaderValue::from_static(product))),
+    }
+    if agent.is_some() && rules.keeps(&X_FORWARDED_VIA) {
+        out.push((X_FORWARDED_VIA, HeaderValue::from_static(product)));
+    }
+    if rules.dialect == Dialect::Native {
+        add_via(head, out);
+        push(out, &X_REQUEST_ID, request_id.as_bytes());
+        if !rules.hide_version {
+            out.push((
+                X_GATEWAY_VERSION,
+                HeaderValue::from_static(version::GATEWAY_VERSION),
+            ));
+        }
+    }
+}
+
+/// Puts fields that the gateway made itself (claims of a token, say) in place of any of the same
+/// name, as far as both filters let them pass: KrakenD wants them listed in `input_headers` too.
+pub fn forward_minted(
+    rules: &ForwardRules,
+    minted: &[(HeaderName, HeaderValue)],
+    out: &mut Fields,
+) {
+    let minted = || minted.iter().filter(|(name, _)| rules.passes(name));
+    out.retain(|(name, _)| !minted().any(|(made, _)| made == name));
+    out.extend(minted().cloned());
+}
+
+fn copy_fields(rules: &ForwardRules, head: &dyn Head, agent_sent: bool, out: &mut Fields) {
+    let nominated = match rules.dialect {
+        Dialect::Native => Nominated::by(head),
+        Dialect::Krakend => Nominated::default(),
+    };
+    if nominated.too_many {
+        return;
+    }
+    let crumbs = head.version() == "2";
+    head.each(&mut |name, value| {
+        let Some(name) = rules.copied(name) else {
+            return;
+        };
+        // KrakenD writes its own when it forwards the client's `User-Agent`.
+        if nominated.contains(name.as_str()) || (agent_sent && name == X_FORWARDED_VIA) {
+            return;
+        }
+        // HTTP/2 may cut cookies into several fields, HTTP/1.1 may not (RFC 9113 section 8.2.3).
+        if crumbs
+            && name == header::COOKIE
+            && let Some((_, cookie)) = out.iter_mut().find(|(name, _)| *name == header::COOKIE)
+        {
+            let joined = [cookie.as_bytes(), value].join(&b"; "[..]);
+            if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+                *cookie = joined;
+            }
+            return;
+        }
+        push(out, &name, value);
+    });
+}
+
+fn add_forwarded(rules: &ForwardRules, head: &dyn Head, client: &ClientAddr, out: &mut Fields) {
+    let native = rules.dialect == Dialect::Native;
+    let believed = native && client.trusted;
+    if rules.keeps(&X_FORWARDED_FOR) {
+        let own = if native { client.peer } else { client.ip };
+        let mut chain = if believed {
+            joined(head, &X_FORWARDED_FOR)
+        } else {
+            Vec::new()
+        };
+        append_item(&mut chain, own.to_string().as_bytes());
+        if let Ok(chain) = HeaderValue::try_from(chain) {
+            out.push((X_FORWARDED_FOR, chain));
+        }
+    }
+    // A trusted proxy knows better than we what the client asked for.
+    if rules.keeps(&X_FORWARDED_HOST) {
+        let told = if believed {
+            head.header(&X_FORWARDED_HOST)
+        } else {
+            None
+        };
+        push(out, &X_FORWARDED_HOST, told.unwrap_or_else(|| head.host()));
+    }
+    if native && rules.keeps(&X_FORWARDED_PROTO) {
+        let told = if believed {
+            head.header(&X_FORWARDED_PROTO)
+        } else {
+            None
+        };
+        let https = match told {
+            Some(told) if told.eq_ignore_ascii_case(b"https") => true,
+            Some(told) if told.eq_ignore_ascii_case(b"http") => false,
+            _ => head.secure(),
+        };
+        let proto = HeaderValue::from_static(if https { "https" } else { "http" });
+        out.push((X_FORWARDED_PROTO, proto));
+    }
+}
+
+/// RFC 9110 section 7.6.3: every proxy adds itself, none removes another.
+fn add_via(head: &dyn Head, out: &mut Fields) {
+    let own = match head.version() {
+        "1.0" => "1.0 hanzo-gateway",
+        "2" => "2 hanzo-gateway",
+        _ => "1.1 hanzo-gateway",
+    };
+    if head.header(&header::VIA).is_none() {
+        out.push((header::VIA, HeaderValue::from_static(own)));
+        return;
+    }
+    let mut chain = joined(head, &header::VIA);
+    append_item(&mut chain, own.as_bytes());
+    push(out, &header::VIA, &chain);
+}
+
+/// All values of a list field as one.
+fn joined(head: &dyn Head, name: &HeaderName) -> Vec<u8> {
+    let mut all = Vec::new();
+    head.each(&mut |field, value| {
+        if field.eq_ignore_ascii_case(name.as_str()) {
+            append_item(&mut all, value.trim_ascii());
+        }
+    });
+    all
+}
+
+fn append_item(list: &mut Vec<u8>, item: &[u8]) {
+    if !list.is_empty() && !item.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(item);
+}
+
+fn push(out: &mut Fields, name: &HeaderName, value: &[u8]) {
+    // What is no field value never gets further; heads are checked before, so nothing is lost.
+    if let Ok(value) = HeaderValue::from_bytes(value) {
+        out.push((name.clone(), value));
+    }
+}
+
+/// The fields that `Connection` declares to be the connection's own.
+#[derive(Default)]
+struct Nominated {
+    names: Vec<Box<[u8]>>,
+    too_many: bool,
+}
+
+impl Nominated {
+    fn by(head: &dyn Head) -> Self {
+        let mut nominated = Self::default();
+        if head.header(&header::CONNECTION).is_none() {
+            return nominated;
+        }
+        head.each(&mut |name, value| {
+            if !name.eq_ignore_ascii_case("connection") {
+                return;
+            }
+            for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                let common: [&[u8]; 4] = [b"", b"close", b"keep-alive", b"upgrade"];
+                if common.iter().any(|word| token.eq_ignore_ascii_case(word)) {
+                    continue;
+                }
+                if nominated.names.len() == MAX_NOMINATED {
+                    nominated.too_many = true;
+                    return;
+                }
+                nominated.names.push(token.into());
+            }
+        });
+        nominated
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.names
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;

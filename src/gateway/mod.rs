@@ -1,0 +1,23 @@
+//! The compiled house: what a request meets, made once from the document and never changed, and the
+//! pure rules that every lane shares.
+
+pub mod client_ip;
+pub mod ctx;
+pub mod head;
+pub mod headers;
+pub mod health;
+pub mod host_rules;
+pub mod http1;
+pub mod limits;
+pub mod live;
+pub mod params;
+pub mod path;
+pub mod pattern;
+pub mod query;
+pub mod request_id;
+pub mod router;
+pub mod snapshot;
+pub mod stage;
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -1,0 +1,266 @@
+//! The compiled configuration: immutable, everything ready that can be made before a request comes.
+
+use crate::base::{Dialect, ErrorShape};
+use crate::body::{Decoder, Object, Output, Shape};
+use crate::gateway::client_ip::ClientIpRules;
+use crate::gateway::headers::ForwardRules;
+use crate::gateway::health::Health;
+use crate::gateway::limits::Limits;
+use crate::gateway::pattern::Pattern;
+use crate::gateway::query::QueryFilter;
+use crate::gateway::router::Router;
+use crate::gateway::stage::{CallStage, HeadStage};
+use crate::net::{Balancer, Client, Resolver, Srv, Target};
+use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
+use http::{HeaderName, HeaderValue, Method};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One whole configuration, ready to run.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Whose words are spoken.
+    pub dialect: Dialect,
+    /// Finds the endpoint of a request.
+    pub router: Router,
+    /// Endpoints by index.
+    pub endpoints: Box<[Endpoint]>,
+    /// What the router's identifiers at and above `endpoints.len()` stand for.
+    pub builtins: Box<[Own]>,
+    /// Rules of the whole service.
+    pub service: Service,
+    /// Connections to backends.
+    pub client: Arc<Client>,
+    /// Names of hosts that only a redirect tells.
+    pub resolver: Resolver,
+    /// State of the backends.
+    pub health: Arc<Health>,
+}
+
+/// Rules of the whole service.
+pub struct Service {
+    /// Stages for every endpoint.
+    pub head: Box<[Box<dyn HeadStage>]>,
+    /// How errors look.
+    pub errors: ErrorShape,
+    /// Limits before an endpoint is known.
+    pub limits: Limits,
+    /// Where the client's address comes from.
+    pub client_ip: ClientIpRules,
+    /// Client keep-alive idle time.
+    pub idle_timeout: Duration,
+    /// Longest pause between two chunks of a streamed answer.
+    pub stream_idle: Duration,
+    /// Double slashes are cleaned before matching.
+    pub remove_extra_slash: bool,
+    /// Parameters are not checked.
+    pub disable_path_decoding: bool,
+    /// Access lines are written.
+    pub access_log: bool,
+    /// Paths without an access line.
+    pub skip_log_paths: Box<[Box<[u8]>]>,
+    /// Certificates of backends are not verified.
+    pub insecure: bool,
+    /// `X-Krakend` or `X-Gateway-Version`, if answers carry one.
+    pub version_header: Option<(HeaderName, HeaderValue)>,
+    /// Counts requests that no endpoint took.
+    pub unrouted: EndpointMeters,
+}
+
+/// An endpoint of our own.
+#[derive(Debug)]
+pub struct Own {
+    /// What it answers.
+    pub builtin: Builtin,
+    /// Its path.
+    pub pattern: Box<str>,
+    /// Counters.
+    pub meters: EndpointMeters,
+}
+
+/// Answers that the gateway makes without a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builtin {
+    /// Native `/health`: the process runs.
+    Live,
+    /// Native `/__health`: the critical backends are up.
+    Ready,
+    /// KrakenD's `/__health`.
+    KrakendHealth,
+    /// `/__debug/*`.
+    Debug,
+    /// `/__echo/*`.
+    Echo,
+}
+
+/// One endpoint.
+pub struct Endpoint {
+    /// Its method.
+    pub method: Method,
+    /// Its path as written.
+    pub pattern: Box<str>,
+    /// Where it stands in the document.
+    pub pointer: Box<str>,
+    /// Stages of this endpoint, after the service's.
+    pub head: Box<[Box<dyn HeadStage>]>,
+    /// How it is answered.
+    pub plan: Plan,
+    /// Longest time to the answer.
+    pub timeout: Duration,
+    /// Limits of this endpoint.
+    pub limits: Limits,
+    /// `Cache-Control` of complete answers.
+    pub cache_control: Option<HeaderValue>,
+    /// Counters.
+    pub meters: EndpointMeters,
+}
+
+/// How an endpoint is answered.
+#[derive(Debug)]
+pub enum Plan {
+    /// The backend's answer passes through.
+    Stream(Box<Backend>),
+    /// Answers are decoded, merged and rendered.
+    Compose(Compose),
+}
+
+/// A composed answer.
+#[derive(Debug)]
+pub struct Compose {
+    /// The backends, in file order.
+    pub backends: Box<[Backend]>,
+    /// How the merged data is written.
+    pub output: Output,
+    /// Longest wait for the parts: 85 % of the timeout when there are several.
+    pub merge_timeout: Duration,
+    /// `proxy.static`.
+    pub statics: Option<Statics>,
+}
+
+/// Data that an endpoint adds to its answer.
+#[derive(Clone, Debug)]
+pub struct Statics {
+    /// When.
+    pub strategy: Strategy,
+    /// Top-level keys that overwrite the answer's.
+    pub data: Object,
+}
+
+/// When static data is added (reference/krakend-core section 9.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Whatever happened.
+    #[default]
+    Always,
+    /// Nothing failed.
+    Success,
+    /// Something failed.
+    Errored,
+    /// Nothing failed and the answer is whole.
+    Complete,
+    /// The answer is not whole.
+    Incomplete,
+}
+
+/// One backend of an endpoint.
+pub struct Backend {
+    /// Name for metrics and health: the first host with its port.
+    pub service: Arc<str>,
+    /// Where it stands in the document.
+    pub pointer: Box<str>,
+    /// Its hosts.
+    pub hosts: Hosts,
+    /// Path and query with their slots.
+    pub pattern: Pattern,
+    /// Method of the calls.
+    pub method: Method,
+    /// Its place in the endpoint's list.
+    pub index: usize,
+    /// Which fields go to it: the endpoint's filter and its own.
+    pub forward: ForwardRules,
+    /// Which query parameters go to it: the endpoint's filter and its own.
+    pub query: QueryFilter,
+    /// How its body is read.
+    pub decoder: Decoder,
+    /// Its body is an array.
+    pub is_collection: bool,
+    /// What is kept of the data and where it goes.
+    pub shape: Shape,
+    /// What becomes of statuses other than 200 and 201.
+    pub errors: StatusRule,
+    /// Copies of each call that race; 1 for none.
+    pub concurrent_calls: usize,
+    /// Longest wait for one call: 75 % of the timeout when copies race.
+    pub call_timeout: Duration,
+    /// Redirects are followed here and not by the client.
+    pub follow_redirects: bool,
+    /// A body is kept so that a 307 or 308 can be followed.
+    pub send_body_on_redirect: bool,
+    /// The body is inflated when the backend packed it because we asked.
+    pub inflate: bool,
+    /// Pingora's own path streams: HTTP/2 in cleartext, where gRPC wants its trailers.
+    pub platform_streams: bool,
+    /// Stages around each call.
+    pub call: Box<[Box<dyn CallStage>]>,
+    /// Counters.
+    pub meters: BackendMeters,
+}
+
+/// Where a backend's calls go.
+#[derive(Debug)]
+pub enum Hosts {
+    /// The list of the file.
+    Fixed(Balancer<Arc<Target>>),
+    /// SRV records.
+    Srv(Arc<Srv>),
+}
+
+/// What becomes of an answer whose status is neither 200 nor 201.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusRule {
+    /// An error without the backend's status.
+    Hide,
+    /// Data under `error_<name>`.
+    Details(Box<str>),
+    /// An error with the backend's status and body.
+    Code,
+}
+
+impl Gateway {
+    /// The endpoint of our own that the router found, if it is none of the file.
+    pub fn own(&self, id: usize) -> Option<&Own> {
+        self.builtins.get(id.checked_sub(self.endpoints.len())?)
+    }
+
+    /// A host that the file does not name, from a redirect.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn target(&self, origin: &str) -> Result<Target, String> {
+        Target::parse(origin, &self.resolver)
+    }
+
+    /// Every backend of every endpoint.
+    pub fn backends(&self) -> impl Iterator<Item = &Backend> {
+        self.endpoints
+            .iter()
+            .flat_map(|endpoint| match &endpoint.plan {
+                Plan::Stream(backend) => std::slice::from_ref(&**backend).iter(),
+                Plan::Compose(compose) => compose.backends.iter(),
+            })
+    }
+}
+
+macro_rules! debug_by_name {
+    ($($type:ident $field:ident),*) => {$(
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($type))
+                    .field(stringify!($field), &self.$field)
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+debug_by_name!(Service limits, Endpoint pattern, Backend service);

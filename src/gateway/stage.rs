@@ -1,0 +1,149 @@
+//! What a component is at request time: it sees heads or one call, decides, and records changes. It
+//! never holds a socket, and it costs nothing when it needs not wait.
+
+use crate::base::{Error, Reply};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::head::Head;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::future::Future;
+use std::pin::Pin;
+
+/// What a stage decided.
+#[derive(Debug)]
+pub enum Flow {
+    /// Go on.
+    Next,
+    /// Answer with this; nothing behind is asked.
+    Reply(Reply),
+}
+
+/// A decision or the reason why there is none.
+pub type Outcome = Result<Flow, Error>;
+
+/// A decision now, or a wait that costs one box.
+pub enum Step<'a> {
+    /// Decided without waiting.
+    Now(Outcome),
+    /// Decided later.
+    Wait(Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>),
+}
+
+impl Step<'_> {
+    /// Go on, at no cost.
+    pub const NEXT: Step<'static> = Step::Now(Ok(Flow::Next));
+
+    /// The outcome, waited for if need be.
+    ///
+    /// # Errors
+    /// The stage's.
+    pub async fn outcome(self) -> Outcome {
+        match self {
+            Step::Now(outcome) => outcome,
+            Step::Wait(later) => later.await,
+        }
+    }
+}
+
+/// A change to a head, recorded by a stage and written by whichever lane serves the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Replaces every field of this name by one.
+    Set(HeaderName, HeaderValue),
+    /// Adds a field.
+    Append(HeaderName, HeaderValue),
+    /// Takes every field of this name away.
+    Remove(HeaderName),
+}
+
+/// Changes recorded while a request walks through.
+#[derive(Clone, Debug, Default)]
+pub struct Edits {
+    /// For the heads that go to backends, after header selection.
+    pub upstream: Vec<Edit>,
+    /// For the answer's head.
+    pub answer: Vec<Edit>,
+}
+
+impl Edits {
+    /// Applies edits to a list of fields.
+    pub fn apply(edits: &[Edit], fields: &mut Vec<(HeaderName, HeaderValue)>) {
+        for edit in edits {
+            match edit {
+                Edit::Set(name, value) => {
+                    fields.retain(|(n, _)| n != name);
+                    fields.push((name.clone(), value.clone()));
+                }
+                Edit::Append(name, value) => fields.push((name.clone(), value.clone())),
+                Edit::Remove(name) => fields.retain(|(n, _)| n != name),
+            }
+        }
+    }
+}
+
+/// Sees heads only, so bodies may stream. Service and endpoint level.
+pub trait HeadStage: Send + Sync {
+    /// The word for `explain` and traces: the component's namespace.
+    fn name(&self) -> &'static str;
+
+    /// Decides about a request.
+    fn on_request<'a>(
+        &'a self,
+        head: &'a dyn Head,
+        edits: &'a mut Edits,
+        ctx: &'a mut Ctx,
+    ) -> Step<'a>;
+
+    /// Sees the answer's head; runs in reverse order.
+    fn on_answer(&self, _status: u16, _headers: &HeaderMap, _edits: &mut Edits, _ctx: &mut Ctx) {}
+}
+
+/// One call to one backend, before it is made.
+#[derive(Debug)]
+pub struct Call {
+    /// Fields that go to the backend.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Path and query that go to the backend.
+    pub target: String,
+}
+
+/// What a call brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The backend's status; `None` when there was no answer.
+    pub status: Option<u16>,
+}
+
+/// Wraps one call to a single backend, streamed or composed.
+pub trait CallStage: Send + Sync {
+    /// The word for `explain` and traces: the component's namespace.
+    fn name(&self) -> &'static str;
+
+    /// Decides about a call; runs again on each retry.
+    fn before<'a>(&'a self, call: &'a mut Call, ctx: &'a Ctx) -> Step<'a>;
+
+    /// Sees what the call brought; runs in reverse order, only if `before` ran.
+    fn after(&self, _called: &Result<Called, Error>, _ctx: &Ctx) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{ACCEPT, COOKIE};
+
+    #[test]
+    fn edits_are_applied_in_order() {
+        let value = HeaderValue::from_static;
+        let mut fields = vec![
+            (COOKIE, value("a")),
+            (COOKIE, value("b")),
+            (ACCEPT, value("c")),
+        ];
+        let edits = [
+            Edit::Set(COOKIE, value("d")),
+            Edit::Append(COOKIE, value("e")),
+            Edit::Remove(ACCEPT),
+        ];
+        Edits::apply(&edits, &mut fields);
+        assert_eq!(fields, [(COOKIE, value("d")), (COOKIE, value("e"))]);
+    }
+}
