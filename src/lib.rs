@@ -20,3 +20,5 @@ pub mod net;
 pub mod telemetry;
 
 pub mod gateway;
+
+pub mod pipe;

@@ -1,0 +1,379 @@
+//! One call to one backend: the request is built from what the endpoint let through, sent, redirects
+//! are followed, and the answer becomes a part (reference/krakend-core sections 7 and 8).
+
+use crate::base::{Dialect, Error, Reason};
+use crate::body::{self, Part};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::pattern::Slot;
+use crate::gateway::query;
+use crate::gateway::snapshot::{Backend, Endpoint, Hosts, StatusRule};
+use crate::gateway::stage::{Call, Called, Flow};
+use crate::net::{Deadline, Incoming, NetError, OutBody, Outgoing, Target};
+use crate::pipe::redirect;
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Largest body of a part; a larger one is a failed call.
+pub const MAX_PART: usize = 64 << 20;
+/// Largest backend body that is read to tell an error's details.
+const MAX_DETAILS: usize = 1 << 20;
+
+/// Fields of a head, in order.
+pub type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// A client's request as the endpoint lets it through.
+#[derive(Debug)]
+pub struct Inbound<'a> {
+    /// The request's state.
+    pub ctx: &'a Ctx,
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// The path as received.
+    pub raw_path: &'a [u8],
+    /// The query as received; empty for none.
+    pub raw_query: &'a [u8],
+    /// The body; `None` when the client sent none.
+    pub body: Option<Bytes>,
+    /// When the pipe began; deadlines count from here.
+    pub started: Instant,
+}
+
+impl Inbound<'_> {
+    /// The end of a span that began with the pipe.
+    pub fn deadline(&self, span: Duration) -> Deadline {
+        self.started
+            .checked_add(span)
+            .map_or(Deadline::NEVER, |at| Deadline::at(at.into()))
+    }
+}
+
+/// A request to a backend, without its body.
+#[derive(Debug)]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// Fields, without those of the framing.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Path and query for a backend: the pattern with its slots filled, the filtered query behind it.
+///
+/// # Errors
+/// When what comes out is no URL.
+pub fn wire_target(
+    backend: &Backend,
+    ctx: &Ctx,
+    raw_path: &[u8],
+    raw_query: &[u8],
+) -> Result<String, Error> {
+    // Slots that wait for claims and earlier answers stay open until those exist.
+    let nothing = |_: &Slot| -> Option<Cow<'_, str>> { None };
+    let filled = backend
+        .pattern
+        .fill(&ctx.params, &ctx.path, raw_path, &nothing)?;
+    let mut target = filled.into_owned();
+    if let Some(filtered) = backend.query.apply(raw_query) {
+        query::append(&mut target, &filtered);
+    }
+    Ok(target)
+}
+
+/// The fields for a backend, with gzip asked for where we may.
+pub fn wire_fields(backend: &Backend, mut fields: Fields) -> Fields {
+    let has = |name: HeaderName| fields.iter().any(|(n, _)| *n == name);
+    if backend.inflate
+        && backend.method != Method::HEAD
+        && !has(header::ACCEPT_ENCODING)
+        && !has(header::RANGE)
+    {
+        fields.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
+    }
+    fields
+}
+
+/// Whether a body's length is told to a backend and not chunked: always in native, in the krakend
+/// dialect when `Content-Length` passes the filters.
+pub fn declares_length(backend: &Backend, ctx: &Ctx) -> bool {
+    ctx.gateway.dialect == Dialect::Native || backend.forward.passes_content_length()
+}
+
+/// A host of the backend for one call.
+///
+/// # Errors
+/// When there is none.
+pub async fn pick(backend: &Backend) -> Result<Arc<Target>, Error> {
+    match &backend.hosts {
+        Hosts::Fixed(balancer) => {
+            let none = || Error::new(Reason::NoHosts, "no hosts available");
+            balancer.pick().cloned().ok_or_else(none)
+        }
+        Hosts::Srv(srv) => Ok(srv.pick().await?),
+    }
+}
+
+/// An answer and where it came from after redirects.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The answer.
+    pub incoming: Incoming,
+    /// The URL that gave it.
+    pub url: String,
+}
+
+/// Sends a request and follows redirects where the backend says so. `stream` is a body that can be sent
+/// only once; without it the body of `inbound` is sent.
+///
+/// # Errors
+/// The transport's, in Go's words.
+pub async fn exchange(
+    backend: &Backend,
+    inbound: &Inbound<'_>,
+    request: Request,
+    mut stream: Option<OutBody<'_>>,
+    deadline: Deadline,
+) -> Result<Exchange, Error> {
+    let client = &inbound.ctx.gateway.client;
+    let first = pick(backend).await?;
+    let mut target = Arc::clone(&first);
+    let Request {
+        mut method,
+        target: mut path,
+        mut fields,
+    } = request;
+    let mut body = inbound.body.clone();
+    let once = stream.is_some();
+    let declares = declares_length(backend, inbound.ctx);
+    // Native: the time that the client takes to send its body is not the backend's.
+    let native = inbound.ctx.gateway.dialect == Dialect::Native;
+    let patience = native.then_some(inbound.endpoint.timeout);
+    for hop in 0..=redirect::MAX {
+        let out = Outgoing {
+            method: &method,
+            path_and_query: &path,
+            host: None,
+            fields: &fields,
+            patience: patience.filter(|_| stream.is_some()),
+            body: stream
+                .take()
+                .unwrap_or_else(|| out_body(&method, body.clone(), declares)),
+        };
+        let incoming = client
+            .send(&target, out, deadline)
+            .await
+            .map_err(|e| e.wrap(&method, &target.url(&path)))?;
+        if !backend.follow_redirects {
+            return Ok(Exchange {
+                incoming,
+                url: target.url(&path),
+            });
+        }
+        let replayable = !once && (body.is_none() || backend.send_body_on_redirect);
+        let status = incoming.status.as_u16();
+        let from = target.authority();
+        let next = redirect::follow(status, &incoming.headers, &method, from, &path, replayable);
+        let Some(next) = next else {
+            return Ok(Exchange {
+                incoming,
+                url: target.url(&path),
+            });
+        };
+        if hop == redirect::MAX {
+            break;
+        }
+        let there = inbound.ctx.gateway.target(&next.origin).map_err(|text| {
+            NetError::new(Reason::BackendInvalid, text).wrap(&method, &target.url(&path))
+        })?;
+        redirect::prepare(
+            &mut fields,
+            &next,
+            &first.authority().host,
+            &there.authority().host,
+        );
+        set_referer(&mut fields, &target.url(&path));
+        if !next.keep_body {
+            body = None;
+        }
+        (target, method, path) = (Arc::new(there), next.method, next.target);
+    }
+    let text = "stopped after 10 redirects";
+    Err(NetError::new(Reason::BackendInvalid, text)
+        .wrap(&method, &target.url(&path))
+        .into())
+}
+
+/// The previous URL, except from https to http.
+fn set_referer(fields: &mut Vec<(HeaderName, HeaderValue)>, url: &str) {
+    fields.retain(|(name, _)| *name != header::REFERER);
+    if !url.starts_with("https://")
+        && let Ok(value) = HeaderValue::from_str(url)
+    {
+        fields.push((header::REFERER, value));
+    }
+}
+
+fn out_body<'b>(method: &Method, body: Option<Bytes>, declare_length: bool) -> OutBody<'b> {
+    match body {
+        Some(bytes) => OutBody::Full {
+            chunked: !declare_length && !bytes.is_empty(),
+            bytes,
+        },
+        // Methods that define a body say that there is none.
+        None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => OutBody::Full {
+            bytes: Bytes::new(),
+            chunked: false,
+        },
+        None => OutBody::None,
+    }
+}
+
+/// One call with its stages, as a part of a composed answer.
+///
+/// # Errors
+/// What the call died of; failed stages too.
+pub async fn call(
+    backend: &Backend,
+    inbound: &Inbound<'_>,
+    fields: Fields,
+    deadline: Deadline,
+) -> Result<Part, Error> {
+    let ctx = inbound.ctx;
+    let mut call = Call {
+        headers: wire_fields(backend, fields),
+        target: wire_target(backend, ctx, inbound.raw_path, inbound.raw_query)?,
+    };
+    let mut entered = 0;
+    let mut refused = None;
+    for stage in &backend.call {
+        match stage.before(&mut call, ctx).outcome().await {
+            Ok(Flow::Next) => entered += 1,
+            Ok(Flow::Reply(reply)) => {
+                let text = String::from_utf8_lossy(&reply.body).into_owned();
+                let status = reply.status;
+                refused = Some(Error::new(Reason::BackendStatus, text).exposing(status, None));
+                break;
+            }
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    let result = match refused {
+        Some(error) => Err(error),
+        None => send(backend, inbound, call, deadline).await,
+    };
+    let called = match &result {
+        Ok((_, status)) => Ok(Called {
+            status: Some(*status),
+        }),
+        Err(error) => Err(error.clone()),
+    };
+    for stage in backend.call.iter().take(entered).rev() {
+        stage.after(&called, ctx);
+    }
+    if result.is_err() {
+        backend.meters.errors.inc();
+    }
+    result.map(|(part, _)| part)
+}
+
+async fn send(
+    backend: &Backend,
+    inbound: &Inbound<'_>,
+    call: Call,
+    deadline: Deadline,
+) -> Result<(Part, u16), Error> {
+    let method = backend.method.clone();
+    let request = Request {
+        method,
+        target: call.target,
+        fields: call.headers,
+    };
+    let Exchange { incoming, url } = exchange(backend, inbound, request, None, deadline).await?;
+    let status = incoming.status.as_u16();
+    if backend.decoder == body::Decoder::NoOp {
+        // The status is not looked at and the body is not read.
+        let data = Some(body::Object::new());
+        return Ok((
+            Part {
+                data,
+                complete: true,
+            },
+            status,
+        ));
+    }
+    if !matches!(status, 200 | 201) {
+        return failed(backend, incoming, &url)
+            .await
+            .map(|part| (part, status));
+    }
+    let packed = is_packed(&incoming.headers);
+    let bytes = incoming.collect(MAX_PART).await.map_err(Error::from)?;
+    let bytes = inflated(packed, bytes)?;
+    let data = backend
+        .decoder
+        .decode(&bytes, backend.is_collection)
+        .map_err(|e| Error::new(Reason::DecodeFailed, e.to_string()))?;
+    let part = Part {
+        data: backend.shape.apply(data),
+        complete: true,
+    };
+    Ok((part, status))
+}
+
+/// A status other than 200 and 201, by the backend's rule.
+async fn failed(backend: &Backend, incoming: Incoming, url: &str) -> Result<Part, Error> {
+    let status = incoming.status.as_u16();
+    if backend.errors == StatusRule::Hide {
+        let text = format!(
+            "invalid status code {status} [{} {}]: {url}",
+            backend.method,
+            backend.pattern.display(),
+        );
+        return Err(Error::new(Reason::BackendStatus, text));
+    }
+    let packed = is_packed(&incoming.headers);
+    let content_type = incoming
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .unwrap_or_default();
+    let bytes = incoming.collect(MAX_DETAILS).await.map_err(Error::from)?;
+    let bytes = inflated(packed, bytes)?;
+    match &backend.errors {
+        StatusRule::Details(name) => {
+            let data = body::error_details(name, status, &bytes, &content_type);
+            Ok(Part {
+                data: Some(data),
+                complete: false,
+            })
+        }
+        StatusRule::Hide | StatusRule::Code => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let content_type = (!content_type.is_empty()).then_some(content_type);
+            Err(Error::new(Reason::BackendStatus, text).exposing(status, content_type))
+        }
+    }
+}
+
+fn is_packed(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| value == "gzip")
+}
+
+/// The body without gzip, whoever asked for it.
+fn inflated(packed: bool, bytes: Bytes) -> Result<Bytes, Error> {
+    if !packed || bytes.is_empty() {
+        return Ok(bytes);
+    }
+    body::gzip::inflate(&bytes, MAX_PART)
+        .map(Bytes::from)
+        .map_err(|e| Error::new(Reason::DecodeFailed, e.to_string()))
+}
