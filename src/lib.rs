@@ -22,3 +22,5 @@ pub mod telemetry;
 pub mod gateway;
 
 pub mod pipe;
+
+pub mod proxy;

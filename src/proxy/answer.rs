@@ -1,0 +1,121 @@
+//! The head of an answer on its way to the client: what of a backend's head passes, what is added.
+
+use crate::base::Dialect;
+use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::stage::{Edit, Edits};
+use crate::proxy::spell;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use pingora::http::ResponseHeader;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Fields of every answer that passed the router: version, request id.
+///
+/// # Errors
+/// Never in practice: the values are checked where they are made.
+pub fn stamp(head: &mut ResponseHeader, ctx: &Ctx) -> pingora::Result<()> {
+    if let Some((name, value)) = &ctx.gateway.service.version_header {
+        // KrakenD adds to what a backend sent; ours replaces it.
+        match ctx.gateway.dialect {
+            Dialect::Krakend => spell::append(head, name, value.clone())?,
+            Dialect::Native => spell::insert(head, name, value.clone())?,
+        }
+    }
+    if !ctx.request_id.is_empty()
+        && let Ok(id) = HeaderValue::from_str(&ctx.request_id)
+    {
+        spell::insert(head, &X_REQUEST_ID, id)?;
+    }
+    Ok(())
+}
+
+/// `X-Krakend-Completed`.
+///
+/// # Errors
+/// Never in practice.
+pub fn completed(head: &mut ResponseHeader, completed: bool) -> pingora::Result<()> {
+    let value = HeaderValue::from_static(if completed { "true" } else { "false" });
+    spell::append(head, &X_KRAKEND_COMPLETED, value)
+}
+
+/// Fields of one connection, which never pass (RFC 9110 section 7.6.1).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == header::CONNECTION
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::TE
+        || *name == header::TRAILER
+        || *name == header::UPGRADE
+}
+
+/// Builds the client's head of a streamed answer from a backend's.
+///
+/// # Errors
+/// When the status is none.
+pub fn streamed(
+    status: StatusCode,
+    backend: &HeaderMap,
+    inflated: bool,
+    ctx: &Ctx,
+) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(status, Some(backend.len() + 4))?;
+    stamp_first(&mut head, ctx)?;
+    // Names that the backend's `Connection` nominates belong to its connection too.
+    let nominated: Vec<HeaderName> = backend
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for (name, value) in backend {
+        if is_hop_by_hop(name) || nominated.contains(name) || ours(name, ctx) {
+            continue;
+        }
+        if inflated && (*name == header::CONTENT_LENGTH || *name == header::CONTENT_ENCODING) {
+            continue;
+        }
+        // Go's server leaves the type out where there is no body; RFC 9110 section 15.4.5 lets it pass.
+        if status == StatusCode::NOT_MODIFIED
+            && *name == header::CONTENT_TYPE
+            && ctx.gateway.dialect == Dialect::Krakend
+        {
+            continue;
+        }
+        spell::append(&mut head, name, value.clone())?;
+    }
+    Ok(head)
+}
+
+/// The krakend dialect writes its fields before the backend's; the order shows only there.
+fn stamp_first(head: &mut ResponseHeader, ctx: &Ctx) -> pingora::Result<()> {
+    stamp(head, ctx)?;
+    completed(head, false)
+}
+
+/// Fields that a native gateway answers for itself, whatever a backend says.
+fn ours(name: &HeaderName, ctx: &Ctx) -> bool {
+    ctx.gateway.dialect == Dialect::Native
+        && (*name == X_REQUEST_ID
+            || *name == crate::base::reply::X_GATEWAY_VERSION
+            || *name == X_KRAKEND_COMPLETED)
+}
+
+/// Applies what stages recorded.
+///
+/// # Errors
+/// Never in practice: the values were checked by the stage.
+pub fn edit(head: &mut ResponseHeader, edits: &Edits) -> pingora::Result<()> {
+    for edit in &edits.answer {
+        match edit {
+            Edit::Set(name, value) => spell::insert(head, name, value.clone())?,
+            Edit::Append(name, value) => spell::append(head, name, value.clone())?,
+            Edit::Remove(name) => drop(head.remove_header(name)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! The composing plan: read the body, call the backends, render, write.
+
+use crate::base::{Dialect, Error, Reason};
+use crate::body::{self, Output};
+use crate::gateway::head::{BodySize, Head};
+use crate::gateway::headers::forward_headers;
+use crate::gateway::snapshot::{Backend, Compose, Endpoint};
+use crate::gateway::stage::Edits;
+use crate::pipe::call::Fields;
+use crate::pipe::{self, Composed, Inbound};
+use crate::proxy::head::SessionHead;
+use crate::proxy::{Exchange, answer, request, respond};
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use pingora::ErrorType;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What of the client's head the pipe needs, taken before the session is used otherwise.
+#[derive(Debug)]
+pub struct Taken {
+    /// Selected and added fields, one list for each backend.
+    pub fields: Vec<Fields>,
+    /// Path as received.
+    pub path: Vec<u8>,
+    /// Query as received.
+    pub query: Vec<u8>,
+    /// The body to come.
+    pub body: BodySize,
+    /// Whether the client waits for leave to send it.
+    pub expects_continue: bool,
+}
+
+/// Selects and adds the fields for the backends of an endpoint; the head is not looked at again.
+pub fn take(session: &mut Session, backends: &[Backend], x: &Exchange) -> Taken {
+    let has_body = !session.as_downstream_mut().is_body_empty();
+    let head = SessionHead::new(session.as_downstream(), has_body);
+    let ctx = &x.ctx;
+    let client = ctx.gateway.service.client_ip.resolve(&head);
+    let fields = backends
+        .iter()
+        .map(|backend| {
+            let mut fields = Vec::with_capacity(12);
+            forward_headers(
+                &backend.forward,
+                &head,
+                &client,
+                &ctx.request_id,
+                &mut fields,
+            );
+            Edits::apply(&x.edits.upstream, &mut fields);
+            fields
+        })
+        .collect();
+    Taken {
+        fields,
+        path: head.path().to_vec(),
+        query: head.query().unwrap_or_default().to_vec(),
+        body: head.body(),
+        expects_continue: request::expects_continue(&head),
+    }
+}
+
+/// Answers a request with a composed answer.
+///
+/// # Errors
+/// When nothing could be composed; nothing has been written then.
+pub async fn serve(
+    session: &mut Session,
+    x: &mut Exchange,
+    compose: &Compose,
+) -> Result<(), Error> {
+    let gateway = Arc::clone(&x.ctx.gateway);
+    let Some(endpoint) = x.ctx.endpoint.and_then(|id| gateway.endpoints.get(id)) else {
+        return Err(Reason::Internal.into());
+    };
+    let arrived = Instant::now();
+    let taken = take(session, &compose.backends, x);
+    let body = read_body(session, x, &taken).await?;
+    // Native: the time that the client takes to send its body is not the backends'.
+    let started = match gateway.dialect {
+        Dialect::Native => Instant::now(),
+        Dialect::Krakend => arrived,
+    };
+    let composed = {
+        let inbound = Inbound {
+            ctx: &x.ctx,
+            endpoint,
+            raw_path: &taken.path,
+            raw_query: &taken.query,
+            body,
+            started,
+        };
+        let work = pin!(pipe::compose(compose, &inbound, taken.fields));
+        unless_gone(session, work).await??
+    };
+    for error in &composed.errors {
+        log::warn!(
+            endpoint = &*endpoint.pattern, reason = error.reason.word(), request_id = &*x.ctx.request_id;
+            "part of the answer is missing: {}", error.text
+        );
+    }
+    let accept = session.req_header().headers.get(header::ACCEPT).cloned();
+    write(
+        session,
+        x,
+        endpoint,
+        compose.output,
+        composed,
+        accept.as_ref(),
+    )
+    .await
+    .map_err(|error| Error::new(Reason::ClientGone, error.to_string()))
+}
+
+async fn read_body(
+    session: &mut Session,
+    x: &mut Exchange,
+    taken: &Taken,
+) -> Result<Option<Bytes>, Error> {
+    if taken.body == BodySize::None {
+        return Ok(None);
+    }
+    if taken.expects_continue {
+        let told = session.as_downstream_mut().write_continue_response().await;
+        told.map_err(|error| Error::new(Reason::ClientGone, error.to_string()))?;
+    }
+    x.upload.collect(session).await.map(Some)
+}
+
+/// Waits for something (pinned by the caller: as an argument it would be held twice) while watching whether the client is still there; nobody works for a client
+/// that has gone.
+///
+/// # Errors
+/// When the client has gone.
+pub async fn unless_gone<T>(
+    session: &mut Session,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Error> {
+    if !session.as_downstream_mut().is_body_done() {
+        return Ok(work.await);
+    }
+    let idle = session.as_downstream_mut().read_body_or_idle(true);
+    let gone = tokio::select! {
+        biased;
+        done = &mut work => return Ok(done),
+        idle = idle => idle,
+    };
+    match gone {
+        // A pipelined request came early: this one is finished, the connection ends, and the client
+        // asks again (RFC 9112 section 9.3.2).
+        Err(error) if *error.etype() == ErrorType::ConnectError => {
+            session.set_keepalive(None);
+            Ok(work.await)
+        }
+        Err(error) => Err(Error::new(Reason::ClientGone, error.to_string())),
+        Ok(_) => Ok(work.await),
+    }
+}
+
+async fn write(
+    session: &mut Session,
+    x: &mut Exchange,
+    endpoint: &Endpoint,
+    output: Output,
+    composed: Composed,
+    accept: Option<&HeaderValue>,
+) -> pingora::Result<()> {
+    let Composed { data, complete, .. } = composed;
+    let completed = body::completed(data.as_ref(), complete);
+    x.ctx.completed = completed;
+    let rendered = body::render(output, Some(&data), accept.map(HeaderValue::as_bytes));
+    let mut head = ResponseHeader::build(200, Some(8))?;
+    answer::stamp(&mut head, &x.ctx)?;
+    if complete
+        && data.as_ref().is_some_and(|d| !d.is_empty())
+        && let Some(value) = &endpoint.cache_control
+    {
+        head.insert_header(header::CACHE_CONTROL, value.clone())?;
+    }
+    answer::completed(&mut head, completed)?;
+    head.insert_header(header::CONTENT_TYPE, rendered.content_type)?;
+    answer::edit(&mut head, &x.edits)?;
+    x.retire(session);
+    respond::write_body(session, head, Bytes::from(rendered.body)).await
+}

@@ -1,0 +1,81 @@
+//! `ProxyHttp` on Pingora: the phases, the two plans, and the only code that writes to a client.
+
+pub mod answer;
+pub mod builtin;
+pub mod compose;
+pub mod failure;
+pub mod head;
+pub mod phases;
+pub mod request;
+pub mod respond;
+pub mod spell;
+pub mod stream;
+pub mod upload;
+pub mod upstream;
+
+use crate::gateway::ctx::Ctx;
+use crate::gateway::live::Live;
+use crate::gateway::stage::Edits;
+use crate::telemetry::metrics::Metrics;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The gateway as Pingora sees it.
+#[derive(Debug)]
+pub struct Proxy {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    draining: Arc<AtomicBool>,
+}
+
+/// One request on its way through the phases.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What policy knows.
+    pub ctx: Ctx,
+    /// What stages changed.
+    pub edits: Edits,
+    /// Service and endpoint stages that ran, for the way back.
+    pub entered: usize,
+    /// State of Pingora's own upstream path.
+    pub upstream: upstream::Upstream,
+    /// Counts the request's body.
+    pub upload: upload::Upload,
+    /// Whether a backend switched protocols.
+    pub upgraded: bool,
+    /// Whether the process is about to end.
+    pub draining: Arc<AtomicBool>,
+}
+
+impl Exchange {
+    /// Retires the connection with this answer when the process is about to end.
+    pub fn retire(&self, session: &mut pingora::proxy::Session) {
+        if self.draining.load(Ordering::Relaxed) {
+            session.set_keepalive(None);
+        }
+    }
+}
+
+impl Proxy {
+    /// A proxy over the live snapshot.
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, draining: Arc<AtomicBool>) -> Self {
+        Self {
+            live,
+            metrics,
+            draining,
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// The address part of a peer; loopback for sockets without one (Unix sockets).
+fn ip_of(peer: Option<SocketAddr>) -> std::net::IpAddr {
+    peer.map_or(
+        std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        |addr| addr.ip().to_canonical(),
+    )
+}

@@ -1,0 +1,457 @@
+//! The phases of `ProxyHttp`; each only says what happens when, the work is in the sibling files.
+
+use crate::base::reply::Asked;
+use crate::base::{Dialect, Error, Reason};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::head::{BodySize, Head};
+use crate::gateway::snapshot::{Backend, Plan};
+use crate::gateway::stage::{Call, Called, Edits, Flow};
+use crate::pipe::call;
+use crate::proxy::head::SessionHead;
+use crate::proxy::request::{Admitted, admit, check_limits, identify, wants_upgrade};
+use crate::proxy::stream::Failed;
+use crate::proxy::upload::Upload;
+use crate::proxy::upstream::{self, Upstream};
+use crate::proxy::{Exchange, Proxy, answer, builtin, compose, failure, respond, stream};
+use crate::telemetry::access::Access;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Version, header};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Answers slower than this are worth a warning (contract section 8).
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Longest wait for a client to take a piece of its answer.
+const STUCK: Duration = Duration::from_secs(60);
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange {
+            ctx: Ctx::new(self.live.pin()),
+            edits: Edits::default(),
+            entered: 0,
+            upstream: Upstream::default(),
+            upload: Upload::new(),
+            upgraded: false,
+            draining: Arc::clone(&self.draining),
+        }
+    }
+
+    /// None: compression would buffer what streams, and each module costs every request.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<()> {
+        x.retire(session);
+        // A client that takes nothing for this long is gone.
+        session.set_write_timeout(Some(STUCK));
+        let head = SessionHead::new(session.as_downstream(), true);
+        identify(&head, x);
+        // The door has looked at HTTP/1 heads; HTTP/2 comes past it.
+        if session.req_header().version == Version::HTTP_2
+            && let Err(error) = check_limits(&head, x)
+        {
+            return Err(fail(x, error));
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
+        match self.serve(session, x).await {
+            Ok(done) => Ok(done),
+            Err(Failed::Before(error)) if error.reason != Reason::ClientGone => {
+                self.refuse(session, x, error).await?;
+                Ok(true)
+            }
+            // The head is out, or nobody is there: only the connection can tell.
+            Err(Failed::Before(error) | Failed::During(error)) => Err(fail(x, error)),
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let gateway = Arc::clone(&x.ctx.gateway);
+        let Some((backend, timeout)) = streaming_backend(&gateway, &x.ctx) else {
+            return Err(fail(x, Reason::Internal.into()));
+        };
+        if let Err(error) = before_call(x, backend).await {
+            return Err(fail(x, error));
+        }
+        upstream::peer(&gateway, backend, timeout, &mut x.upstream)
+            .await
+            .map_err(|error| fail(x, error))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        let gateway = Arc::clone(&x.ctx.gateway);
+        let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) else {
+            return Err(fail(x, Reason::Internal.into()));
+        };
+        let has_body = !session.as_downstream_mut().is_body_empty();
+        let head = SessionHead::new(session.as_downstream(), has_body);
+        let length = match head.body() {
+            BodySize::Known(length) => Some(length),
+            BodySize::None | BodySize::Unknown => None,
+        };
+        let h2 = request.version == Version::HTTP_2;
+        upstream::rewrite(request, backend, &x.upstream, h2, length)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        let length = body.as_ref().map_or(0, Bytes::len);
+        if length > 0
+            && !x.upgraded
+            && let Err(reason) = x.upload.count(length)
+        {
+            return Err(fail(x, reason.into()));
+        }
+        // An empty last piece would be written as a chunk of its own and again as the end of the body:
+        // the next request on that connection would begin with a stray `0` (Pingora issue 935).
+        if end_of_stream && length == 0 {
+            *body = None;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        if response.status.as_u16() == 101 {
+            x.upgraded = true;
+            self.metrics.websocket_connections.inc();
+            return Ok(());
+        }
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        x.retire(session);
+        after_call(
+            x,
+            &Ok(Called {
+                status: Some(response.status.as_u16()),
+            }),
+        );
+        let framing = response.headers.get(header::TRANSFER_ENCODING).cloned();
+        let mut head = answer::streamed(response.status, &response.headers, false, &x.ctx)?;
+        if let Some(framing) = framing {
+            head.insert_header(header::TRANSFER_ENCODING, framing)?;
+        }
+        answer::edit(&mut head, &x.edits)?;
+        head.set_version(response.version);
+        *response = head;
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        x: &mut Exchange,
+        mut error: Box<pingora::Error>,
+    ) -> Box<pingora::Error> {
+        error.set_retry(upstream::may_retry(&x.upstream));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<pingora::Error>,
+        x: &mut Exchange,
+        reused: bool,
+    ) -> Box<pingora::Error> {
+        let mut error = error.more_context(format!("backend {}", peer.address()));
+        // Only a connection that died while it rested, only what may be done twice, and only whole.
+        let replayable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && session.response_written().is_none()
+            && upstream::may_retry(&x.upstream);
+        if replayable {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &pingora::Error,
+        x: &mut Exchange,
+    ) -> FailToProxy {
+        let ours = x
+            .ctx
+            .error
+            .take()
+            .unwrap_or_else(|| failure::translate(error));
+        after_call(x, &Err(ours.clone()));
+        let gone = FailToProxy {
+            error_code: 0,
+            can_reuse_downstream: false,
+        };
+        if ours.reason == Reason::ClientGone || session.response_written().is_some() {
+            self.note(&ours);
+            x.ctx.error = Some(ours);
+            return gone;
+        }
+        let status = x.ctx.gateway.service.errors.status(&ours);
+        let written = self.refuse(session, x, ours).await;
+        let reuse = written.is_ok() && session.as_downstream_mut().is_body_done();
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: reuse,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&pingora::Error>, x: &mut Exchange) {
+        if x.upgraded {
+            self.metrics.websocket_connections.dec();
+        }
+        self.finish(session, x);
+    }
+
+    /// Told in our own access line and records.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &pingora::Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &pingora::Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl Proxy {
+    /// The walk of one request; `false` leaves it to Pingora's own upstream path.
+    async fn serve(&self, session: &mut Session, x: &mut Exchange) -> Result<bool, Failed> {
+        let has_body = !session.as_downstream_mut().is_body_empty();
+        let head = SessionHead::new(session.as_downstream(), has_body);
+        let upgrade = wants_upgrade(&head);
+        let admitted = admit(&head, x).await?;
+        let written = |error: Box<pingora::Error>| {
+            Failed::During(Error::new(Reason::ClientGone, error.to_string()))
+        };
+        match admitted {
+            Admitted::Reply(reply) => {
+                respond::write(session, reply).await.map_err(written)?;
+                return Ok(true);
+            }
+            Admitted::Builtin(which) => {
+                let body = if builtin::wants_body(which) {
+                    x.upload.start(&x.ctx.gateway.service.limits);
+                    x.upload.collect(session).await?
+                } else {
+                    Bytes::new()
+                };
+                let head = SessionHead::new(session.as_downstream(), has_body);
+                let reply = builtin::reply(which, &head, &body, &x.ctx, self.is_draining());
+                respond::write(session, reply).await.map_err(written)?;
+                return Ok(true);
+            }
+            Admitted::Endpoint => {}
+        }
+        let gateway = Arc::clone(&x.ctx.gateway);
+        match x
+            .ctx
+            .endpoint
+            .and_then(|id| gateway.endpoints.get(id))
+            .map(|e| &e.plan)
+        {
+            Some(Plan::Compose(plan)) => compose::serve(session, x, plan).await?,
+            Some(Plan::Stream(backend)) => {
+                let native = gateway.dialect == Dialect::Native;
+                if native && (upgrade || backend.platform_streams) {
+                    self.hand_over(session, x, backend, upgrade)?;
+                    return Ok(false);
+                }
+                stream::serve(session, x, backend).await?;
+            }
+            None => return Err(Error::from(Reason::Internal).into()),
+        }
+        Ok(true)
+    }
+
+    /// Prepares what Pingora's upstream path needs of the client's head.
+    fn hand_over(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        backend: &Backend,
+        upgrade: bool,
+    ) -> Result<(), Error> {
+        let taken = compose::take(session, std::slice::from_ref(backend), x);
+        x.ctx.backend = Some(0);
+        x.upstream.upgrade = upgrade;
+        x.upstream.target = call::wire_target(backend, &x.ctx, &taken.path, &taken.query)?;
+        x.upstream.fields = taken.fields.into_iter().next().unwrap_or_default();
+        Ok(())
+    }
+
+    /// Answers with an error.
+    async fn refuse(&self, session: &mut Session, x: &mut Exchange, error: Error) -> Result<()> {
+        self.note(&error);
+        let accept = session.req_header().headers.get(header::ACCEPT).cloned();
+        let asked = Asked {
+            request_id: &x.ctx.request_id,
+            accept: accept.as_ref().map(http::HeaderValue::as_bytes),
+        };
+        x.retire(session);
+        let mut reply = x.ctx.gateway.service.errors.reply(&error, asked);
+        Edits::apply(&x.edits.answer, &mut reply.headers);
+        // Somebody must act when a backend or we ourselves fail; a client's mistake is its own.
+        let level = match error.reason.status() {
+            500.. if error.reason != Reason::Draining => log::Level::Error,
+            _ => log::Level::Debug,
+        };
+        let route = x.ctx.route();
+        log::log!(
+            level, route, reason = error.reason.word(), request_id = &*x.ctx.request_id;
+            "request failed: {}", error.text
+        );
+        x.ctx.error = Some(error);
+        respond::write(session, reply).await
+    }
+
+    fn note(&self, error: &Error) {
+        self.metrics.refused(error.reason);
+    }
+
+    /// Metrics and the access line, once per request.
+    fn finish(&self, session: &Session, x: &Exchange) {
+        let ctx = &x.ctx;
+        let status = session
+            .response_written()
+            .map_or(0, |head| head.status.as_u16());
+        let elapsed = ctx.elapsed();
+        let service = &ctx.gateway.service;
+        // Nobody saw an answer: 499, as the field calls it.
+        ctx.meters().finished(
+            if status == 0 { 499 } else { status },
+            elapsed.as_secs_f64(),
+        );
+        if elapsed > SLOW && !x.upgraded {
+            let route = ctx.route();
+            log::warn!(
+                route, duration_ms = elapsed.as_millis() as u64, request_id = &*ctx.request_id;
+                "slow answer"
+            );
+        }
+        if !service.access_log {
+            return;
+        }
+        let head = SessionHead::new(session.as_downstream(), true);
+        if service
+            .skip_log_paths
+            .iter()
+            .any(|path| **path == *head.path())
+        {
+            return;
+        }
+        let access = Access {
+            method: head.method().as_str(),
+            route: ctx.route(),
+            path: head.path(),
+            status,
+            duration: elapsed,
+            bytes_out: session.body_bytes_sent() as u64,
+            bytes_in: session.body_bytes_read() as u64,
+            request_id: &ctx.request_id,
+            backend: ctx.backend().map_or("", |backend| &backend.service),
+            client: ctx.client,
+            reason: ctx.error.as_ref().map_or("", |error| error.reason.word()),
+            error: ctx.error.as_ref().map_or("", |error| &error.text),
+        };
+        match ctx.gateway.dialect {
+            Dialect::Native => access.write_json(),
+            Dialect::Krakend => access.write_gin(),
+        }
+    }
+}
+
+/// Keeps our error for `fail_to_proxy` and gives Pingora one that stands for it.
+fn fail(x: &mut Exchange, error: Error) -> Box<pingora::Error> {
+    let stand_in = failure::stand_in(&error);
+    x.ctx.error = Some(error);
+    stand_in
+}
+
+fn streaming_backend<'a>(
+    gateway: &'a crate::gateway::snapshot::Gateway,
+    ctx: &Ctx,
+) -> Option<(&'a Backend, Duration)> {
+    let endpoint = gateway.endpoints.get(ctx.endpoint?)?;
+    match &endpoint.plan {
+        Plan::Stream(backend) => Some((backend, endpoint.timeout)),
+        Plan::Compose(_) => None,
+    }
+}
+
+/// Backend stages before a call of Pingora's own path; again on each try.
+async fn before_call(x: &mut Exchange, backend: &Backend) -> Result<(), Error> {
+    x.upstream.entered = 0;
+    let mut made = Call {
+        headers: std::mem::take(&mut x.upstream.fields),
+        target: std::mem::take(&mut x.upstream.target),
+    };
+    let mut outcome = Ok(());
+    for stage in &backend.call {
+        match stage.before(&mut made, &x.ctx).outcome().await {
+            Ok(Flow::Next) => x.upstream.entered += 1,
+            Ok(Flow::Reply(reply)) => {
+                let text = String::from_utf8_lossy(&reply.body).into_owned();
+                outcome = Err(Error::new(Reason::BackendStatus, text).exposing(reply.status, None));
+            }
+            Err(error) => outcome = Err(error),
+        }
+        if outcome.is_err() {
+            break;
+        }
+    }
+    x.upstream.fields = made.headers;
+    x.upstream.target = made.target;
+    outcome
+}
+
+/// Backend stages after a call, once.
+fn after_call(x: &mut Exchange, called: &Result<Called, Error>) {
+    let entered = std::mem::take(&mut x.upstream.entered);
+    let gateway = Arc::clone(&x.ctx.gateway);
+    let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) else {
+        return;
+    };
+    for stage in backend.call.iter().take(entered).rev() {
+        stage.after(called, &x.ctx);
+    }
+    if called.is_err() && x.upstream.tries > 0 {
+        backend.meters.errors.inc();
+    }
+}

@@ -1,0 +1,138 @@
+//! From a head to a plan: limits, request id, client address, route, parameters, stages.
+
+use crate::base::{Dialect, Error, Reason, Reply};
+use crate::gateway::head::Head;
+use crate::gateway::router::Found;
+use crate::gateway::snapshot::Builtin;
+use crate::gateway::stage::{Flow, HeadStage};
+use crate::gateway::{limits, path, pattern, request_id, router};
+use crate::proxy::{Exchange, builtin};
+use http::{HeaderName, Method, header};
+use std::sync::Arc;
+
+const X_REQUEST_ID: HeaderName = crate::base::reply::X_REQUEST_ID;
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// What is to be done with an admitted request.
+#[derive(Debug)]
+pub enum Admitted {
+    /// Serve the endpoint of the context.
+    Endpoint,
+    /// Answer with this.
+    Reply(Reply),
+    /// Answer from here; the body may be needed.
+    Builtin(Builtin),
+}
+
+/// What must be known before anything can be refused in the right form: request id and client address.
+pub fn identify(head: &dyn Head, x: &mut Exchange) {
+    let ctx = &mut x.ctx;
+    if ctx.gateway.dialect == Dialect::Native {
+        ctx.request_id = request_id::request_id(head.header(&X_REQUEST_ID));
+    }
+    ctx.client = ctx.gateway.service.client_ip.resolve(head).ip;
+}
+
+/// Limits of heads that no door has checked.
+///
+/// # Errors
+/// The limit that is broken.
+pub fn check_limits(head: &dyn Head, x: &Exchange) -> Result<(), Error> {
+    limits::check(head, &x.ctx.gateway.service.limits).map_err(Error::from)
+}
+
+/// Walks a request up to its plan.
+///
+/// # Errors
+/// Why it is refused.
+pub async fn admit(head: &dyn Head, x: &mut Exchange) -> Result<Admitted, Error> {
+    let gateway = Arc::clone(&x.ctx.gateway);
+    let decoded =
+        path::decode(head.path()).map_err(|bad| Error::new(Reason::BadTarget, bad.to_string()))?;
+    let matched = gateway.router.prepare(&decoded);
+    let id = match gateway
+        .router
+        .find(head.method(), &matched, &mut x.ctx.params)
+    {
+        Found::Endpoint { id, .. } => id as usize,
+        Found::Redirect {
+            code,
+            mut location,
+            slash,
+        } => {
+            if slash
+                && gateway.dialect == Dialect::Krakend
+                && let Some(prefix) = head.header(&X_FORWARDED_PREFIX)
+            {
+                location = router::prefixed_location(&location, prefix);
+            }
+            let location = router::location_with_query(location, head.query());
+            let get = matches!(*head.method(), Method::GET | Method::HEAD);
+            return Ok(Admitted::Reply(builtin::redirect(
+                code, &location, get, &x.ctx,
+            )));
+        }
+        Found::AutoOptions { allow } => {
+            return Ok(Admitted::Reply(builtin::options(allow, &x.ctx)));
+        }
+        Found::MethodNotAllowed { allow } => {
+            return Err(Error::from(Reason::MethodNotAllowed).allowing(allow));
+        }
+        Found::NotFound => return Err(Reason::NoRoute.into()),
+    };
+    if gateway.dialect == Dialect::Native && path::has_dot_segments(&matched) {
+        return Err(Reason::DotSegments.into());
+    }
+    if !gateway.service.disable_path_decoding {
+        pattern::check_params(&x.ctx.params, &matched)?;
+    }
+    x.ctx.path = matched.into_owned();
+    x.ctx.endpoint = Some(id);
+    let Some(endpoint) = gateway.endpoints.get(id) else {
+        let own = gateway.own(id).ok_or(Reason::Internal)?;
+        return Ok(Admitted::Builtin(own.builtin));
+    };
+    // A body that says itself that it is too large is refused before it is sent.
+    endpoint.limits.check_body(head.body())?;
+    x.upload.start(&endpoint.limits);
+    for stages in [&gateway.service.head, &endpoint.head] {
+        if let Some(reply) = walk(stages, head, x).await? {
+            return Ok(Admitted::Reply(reply));
+        }
+    }
+    Ok(Admitted::Endpoint)
+}
+
+async fn walk(
+    stages: &[Box<dyn HeadStage>],
+    head: &dyn Head,
+    x: &mut Exchange,
+) -> Result<Option<Reply>, Error> {
+    for stage in stages {
+        let Exchange {
+            ctx,
+            edits,
+            entered,
+            ..
+        } = x;
+        let flow = stage.on_request(head, edits, ctx).outcome().await?;
+        *entered += 1;
+        if let Flow::Reply(reply) = flow {
+            return Ok(Some(reply));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a client waits for leave to send its body.
+pub fn expects_continue(head: &dyn Head) -> bool {
+    head.version() == "1.1"
+        && head
+            .header(&header::EXPECT)
+            .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether a client wants to switch protocols.
+pub fn wants_upgrade(head: &dyn Head) -> bool {
+    head.version() == "1.1" && head.header(&header::UPGRADE).is_some()
+}

@@ -1,0 +1,370 @@
+//! The streaming plan on the pooled client: the backend's answer passes chunk by chunk, nothing is
+//! buffered, and the client's pace is the backend's.
+//!
+//! Native: the endpoint's timeout covers connect and head, then each pause between chunks has its own
+//! limit; redirects and packed bodies pass untouched. Krakend: redirects are followed, gzip that we
+//! asked for is undone, the timeout covers the whole transfer.
+
+use crate::base::{Dialect, Error, Reason};
+use crate::gateway::head::BodySize;
+use crate::gateway::snapshot::Backend;
+use crate::gateway::stage::{Call, Called, Flow};
+use crate::net::{Deadline, Incoming, NetError, OutBody};
+use crate::pipe::call::{self, Exchange as Exchanged, Fields, Inbound, Request};
+use crate::proxy::compose::{take, unless_gone};
+use crate::proxy::upload::{SessionBody, Upload};
+use crate::proxy::{Exchange, answer};
+use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
+use http::{Method, Version, header};
+use pingora::ErrorType;
+use pingora::protocols::http::HttpTask;
+use pingora::proxy::Session;
+use std::io::Write;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+/// Packed bytes that are inflated at once, so that a bomb cannot fill the memory.
+const INFLATE_STEP: usize = 4 << 10;
+
+/// How far a failed stream came.
+#[derive(Debug)]
+pub enum Failed {
+    /// Nothing was written: the error can still become an answer.
+    Before(Error),
+    /// The head is out: only the connection can tell.
+    During(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Before(error)
+    }
+}
+
+/// Streams the answer of an endpoint's backend.
+///
+/// # Errors
+/// Why there is no answer, or why it broke off.
+pub async fn serve(
+    session: &mut Session,
+    x: &mut Exchange,
+    backend: &Backend,
+) -> Result<(), Failed> {
+    let gateway = Arc::clone(&x.ctx.gateway);
+    let Some(endpoint) = x.ctx.endpoint.and_then(|id| gateway.endpoints.get(id)) else {
+        return Err(Error::from(Reason::Internal).into());
+    };
+    let started = Instant::now();
+    let taken = take(session, std::slice::from_ref(backend), x);
+    if taken.expects_continue {
+        let told = session.as_downstream_mut().write_continue_response().await;
+        told.map_err(|error| Error::new(Reason::ClientGone, error.to_string()))?;
+    }
+    x.ctx.backend = Some(0);
+    let inbound = Inbound {
+        ctx: &x.ctx,
+        endpoint,
+        raw_path: &taken.path,
+        raw_query: &taken.query,
+        body: None,
+        started,
+    };
+    let upload = Sender {
+        session,
+        upload: &mut x.upload,
+        size: taken.body,
+    };
+    let fields = taken.fields.into_iter().next().unwrap_or_default();
+    let result = exchange(backend, &inbound, fields, upload).await;
+    let called = match &result {
+        Ok(incoming) => Ok(Called {
+            status: Some(incoming.status.as_u16()),
+        }),
+        Err(error) => Err(error.clone()),
+    };
+    for stage in backend.call.iter().rev() {
+        stage.after(&called, &x.ctx);
+    }
+    if result.is_err() {
+        backend.meters.errors.inc();
+    }
+    let mut incoming = result?;
+    if gateway.dialect == Dialect::Native {
+        incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
+    }
+    relay(session, x, backend, incoming).await
+}
+
+/// What is left of the client's side while the request is sent.
+struct Sender<'a> {
+    session: &'a mut Session,
+    upload: &'a mut Upload,
+    size: BodySize,
+}
+
+/// The call with its stages.
+async fn exchange(
+    backend: &Backend,
+    inbound: &Inbound<'_>,
+    fields: Fields,
+    sender: Sender<'_>,
+) -> Result<Incoming, Error> {
+    let ctx = inbound.ctx;
+    let mut made = Call {
+        headers: call::wire_fields(backend, fields),
+        target: call::wire_target(backend, ctx, inbound.raw_path, inbound.raw_query)?,
+    };
+    for stage in &backend.call {
+        if let Flow::Reply(reply) = stage.before(&mut made, ctx).outcome().await? {
+            let text = String::from_utf8_lossy(&reply.body).into_owned();
+            return Err(Error::new(Reason::BackendStatus, text).exposing(reply.status, None));
+        }
+    }
+    let request = Request {
+        method: backend.method.clone(),
+        target: made.target,
+        fields: made.headers,
+    };
+    let deadline = inbound.deadline(inbound.endpoint.timeout);
+    let Sender {
+        session,
+        upload,
+        size,
+    } = sender;
+    let length = match size {
+        BodySize::None => {
+            let call = pin!(call::exchange(backend, inbound, request, None, deadline));
+            return unless_gone(session, call)
+                .await?
+                .map(|Exchanged { incoming, .. }| incoming);
+        }
+        BodySize::Known(length) if call::declares_length(backend, ctx) => Some(length),
+        BodySize::Known(_) | BodySize::Unknown => None,
+    };
+    let mut source = SessionBody {
+        session,
+        upload,
+        failed: None,
+    };
+    let body = OutBody::Stream {
+        source: &mut source,
+        length,
+    };
+    let sent = call::exchange(backend, inbound, request, Some(body), deadline).await;
+    match (sent, source.failed) {
+        (Ok(Exchanged { incoming, .. }), _) => Ok(incoming),
+        // The client's fault is told as such and not as the backend's.
+        (Err(_), Some(error)) => Err(error),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Passes head and body on.
+async fn relay(
+    session: &mut Session,
+    x: &mut Exchange,
+    backend: &Backend,
+    mut incoming: Incoming,
+) -> Result<(), Failed> {
+    let broke = |error: &dyn std::fmt::Display| {
+        Failed::During(Error::new(Reason::ClientGone, error.to_string()))
+    };
+    let packed = incoming
+        .headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let inflate = backend.inflate && packed && asked_for_gzip(session, backend);
+    let mut head = answer::streamed(incoming.status, &incoming.headers, inflate, &x.ctx)
+        .map_err(|error| Error::new(Reason::BackendInvalid, error.to_string()))?;
+    answer::edit(&mut head, &x.edits).map_err(|e| Error::new(Reason::Internal, e.to_string()))?;
+    let status = incoming.status.as_u16();
+    let bodyless = matches!(status, 204 | 304) || session.req_header().method == Method::HEAD;
+    let version = session.req_header().version;
+    if !bodyless && head.headers.get(header::CONTENT_LENGTH).is_none() {
+        match version {
+            Version::HTTP_11 => head
+                .insert_header(header::TRANSFER_ENCODING, "chunked")
+                .map_err(|e| Error::new(Reason::Internal, e.to_string()))?,
+            Version::HTTP_2 => {}
+            _ => session.set_keepalive(None),
+        }
+    }
+    let mut first = if bodyless {
+        None
+    } else {
+        first_chunk(&mut incoming).await?
+    };
+    if !bodyless && x.ctx.gateway.dialect == Dialect::Krakend {
+        first = Some(held_back(first, &mut incoming).await?);
+    }
+    let empty = bodyless || matches!(first, Some(None));
+    x.retire(session);
+    session
+        .write_response_header(Box::new(head), empty)
+        .await
+        .map_err(|e| broke(&e))?;
+    if bodyless {
+        return session
+            .as_downstream_mut()
+            .finish_body()
+            .await
+            .map_err(|e| broke(&e));
+    }
+    let mut decoder = inflate.then(|| MultiGzDecoder::new(Vec::new()));
+    let mut next = first;
+    loop {
+        let chunk = match next.take() {
+            Some(chunk) => chunk,
+            None => chunk_or_gone(session, x, &mut incoming).await?,
+        };
+        let Some(chunk) = chunk else { break };
+        match &mut decoder {
+            None => session
+                .write_response_body(Some(chunk), false)
+                .await
+                .map_err(|e| broke(&e))?,
+            Some(decoder) => inflate_to(session, decoder, &chunk).await?,
+        }
+    }
+    if let Some(decoder) = decoder {
+        let rest = decoder
+            .finish()
+            .map_err(|e| Failed::During(inflate_error(&e)))?;
+        if !rest.is_empty() {
+            let rest = Bytes::from(rest);
+            session
+                .write_response_body(Some(rest), false)
+                .await
+                .map_err(|e| broke(&e))?;
+        }
+    }
+    session
+        .write_response_body(None, true)
+        .await
+        .map_err(|e| broke(&e))
+}
+
+/// KrakenD undoes only the gzip that it asked for itself; it asks when no field of the client does.
+fn asked_for_gzip(session: &Session, backend: &Backend) -> bool {
+    let sent = session
+        .req_header()
+        .headers
+        .contains_key(header::ACCEPT_ENCODING);
+    !(sent && backend.forward.passes(&header::ACCEPT_ENCODING))
+}
+
+/// The first chunk, so that an answer whose body is there already goes out in one piece. Does not wait:
+/// a head without a body behind it goes to the client at once.
+async fn first_chunk(incoming: &mut Incoming) -> Result<Option<Option<Bytes>>, Failed> {
+    match ready_chunk(incoming).await {
+        None => Ok(None),
+        // A broken body is told after the head, where the client expects it.
+        Some(Ok(chunk)) => Ok(Some(chunk)),
+        Some(Err(error)) => Err(Failed::Before(Error::from(error))),
+    }
+}
+
+/// The next chunk if it is there already.
+async fn ready_chunk(incoming: &mut Incoming) -> Option<Result<Option<Bytes>, NetError>> {
+    std::future::poll_fn(|cx| {
+        let next = std::pin::pin!(incoming.chunk());
+        Poll::Ready(match next.poll(cx) {
+            Poll::Ready(chunk) => Some(chunk),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Lets go what Pingora holds back: it joins the writes of an answer whose length is known, and has no
+/// other way to be told than the failure of a task, which never leaves this function.
+async fn flush(session: &mut Session) -> pingora::Result<()> {
+    const STAND_IN: ErrorType = ErrorType::Custom("flush");
+    let tasks = vec![
+        HttpTask::Body(None, false),
+        HttpTask::Failed(pingora::Error::new(STAND_IN)),
+    ];
+    match session.as_downstream_mut().response_duplex_vec(tasks).await {
+        Err(error) if *error.etype() != STAND_IN => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Go's server buffers: nothing leaves KrakenD, not even the head, before this much has come or all is
+/// there. What comes later passes at once, which no client can tell from its timing alone.
+const HELD_BACK: usize = 4 << 10;
+
+/// The beginning of a body as KrakenD lets it go; `None` for an empty one.
+async fn held_back(
+    first: Option<Option<Bytes>>,
+    incoming: &mut Incoming,
+) -> Result<Option<Bytes>, Failed> {
+    let mut start = BytesMut::new();
+    let mut next = first;
+    while start.len() < HELD_BACK {
+        let chunk = match next.take() {
+            Some(chunk) => chunk,
+            None => match incoming.chunk().await {
+                Ok(chunk) => chunk,
+                // What came is sent; the rest is missing, and the connection tells.
+                Err(_) if !start.is_empty() => break,
+                Err(error) => return Err(Failed::Before(Error::from(error))),
+            },
+        };
+        let Some(chunk) = chunk else { break };
+        start.extend_from_slice(&chunk);
+    }
+    Ok((!start.is_empty()).then(|| start.freeze()))
+}
+
+/// The next chunk, unless the client goes away first. Each chunk has its own limit in native.
+async fn chunk_or_gone(
+    session: &mut Session,
+    x: &Exchange,
+    incoming: &mut Incoming,
+) -> Result<Option<Bytes>, Failed> {
+    let gateway = &x.ctx.gateway;
+    if gateway.dialect == Dialect::Native {
+        incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
+    }
+    let next = match ready_chunk(incoming).await {
+        Some(next) => next,
+        None => {
+            if session.req_header().version != Version::HTTP_2 {
+                let gone = |e: Box<pingora::Error>| Error::new(Reason::ClientGone, e.to_string());
+                flush(session).await.map_err(|e| Failed::During(gone(e)))?;
+            }
+            unless_gone(session, pin!(incoming.chunk()))
+                .await
+                .map_err(Failed::During)?
+        }
+    };
+    next.map_err(|error| Failed::During(Error::from(error)))
+}
+
+async fn inflate_to(
+    session: &mut Session,
+    decoder: &mut MultiGzDecoder<Vec<u8>>,
+    chunk: &[u8],
+) -> Result<(), Failed> {
+    for piece in chunk.chunks(INFLATE_STEP) {
+        decoder
+            .write_all(piece)
+            .map_err(|e| Failed::During(inflate_error(&e)))?;
+        let plain = std::mem::take(decoder.get_mut());
+        if !plain.is_empty() {
+            let written = session
+                .write_response_body(Some(Bytes::from(plain)), false)
+                .await;
+            written.map_err(|e| Failed::During(Error::new(Reason::ClientGone, e.to_string())))?;
+        }
+    }
+    Ok(())
+}
+
+fn inflate_error(error: &std::io::Error) -> Error {
+    NetError::new(Reason::BackendInvalid, format!("gzip: {error}")).into()
+}

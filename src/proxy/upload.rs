@@ -1,0 +1,212 @@
+//! The request's body as it comes in: counted against the limit, timed against the slowest rate that is
+//! accepted (contract section 3).
+
+use crate::base::{Error, Reason};
+use crate::gateway::limits::Limits;
+use crate::net::{BodySource, NetError};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use pingora::ErrorType;
+use pingora::proxy::Session;
+use std::time::{Duration, Instant};
+
+/// Longest wait for a chunk where no rate is asked for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came in so far.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    seen: u64,
+    since: Instant,
+    limits: Option<Limits>,
+}
+
+impl Upload {
+    /// Nothing yet; limits are set once the endpoint is known.
+    pub fn new() -> Self {
+        Self {
+            seen: 0,
+            since: Instant::now(),
+            limits: None,
+        }
+    }
+
+    /// Starts to count under an endpoint's limits.
+    pub fn start(&mut self, limits: &Limits) {
+        self.since = Instant::now();
+        self.limits = Some(limits.clone());
+    }
+
+    /// Counts a chunk.
+    ///
+    /// # Errors
+    /// When the body is too large or too slow.
+    pub fn count(&mut self, bytes: usize) -> Result<(), Reason> {
+        self.seen += bytes as u64;
+        let Some(limits) = &self.limits else {
+            return Ok(());
+        };
+        limits.check_received(self.seen)?;
+        limits.check_pace(self.seen, self.since.elapsed())
+    }
+
+    /// Longest wait for the next chunk: until the rate is surely too low.
+    fn patience(&self) -> Duration {
+        let Some(limits) = self.limits.as_ref().filter(|l| l.body_min_rate > 0) else {
+            return PATIENCE;
+        };
+        let earned = Duration::from_secs(self.seen / limits.body_min_rate + 1);
+        let until = limits.body_grace + earned + Duration::from_millis(50);
+        until
+            .saturating_sub(self.since.elapsed())
+            .clamp(Duration::from_millis(1), PATIENCE)
+    }
+
+    /// The next chunk of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// When the client is too slow, sends too much, breaks the framing or goes away.
+    pub async fn next(&mut self, session: &mut Session) -> Result<Option<Bytes>, Error> {
+        let wait = tokio::time::timeout(
+            self.patience(),
+            session.as_downstream_mut().read_request_body(),
+        );
+        match wait.await {
+            Err(_) => Err(Reason::BodyTimeout.into()),
+            Ok(Err(error)) => Err(read_error(&error)),
+            Ok(Ok(None)) => Ok(None),
+            Ok(Ok(Some(chunk))) => {
+                self.count(chunk.len())?;
+                Ok(Some(chunk))
+            }
+        }
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// As [`Upload::next`].
+    pub async fn collect(&mut self, session: &mut Session) -> Result<Bytes, Error> {
+        let Some(first) = self.next(session).await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next(session).await? else {
+            return Ok(first);
+        };
+        let mut whole = BytesMut::from(&first[..]);
+        whole.extend_from_slice(&second);
+        while let Some(chunk) = self.next(session).await? {
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+impl Default for Upload {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a failed read of the body means.
+pub fn read_error(error: &pingora::Error) -> Error {
+    let reason = match error.etype() {
+        // Of the edge's own look at chunks, through Pingora's reader.
+        ErrorType::ReadError if is_invalid_data(error) => Reason::BadChunk,
+        ErrorType::ReadTimedout => Reason::BodyTimeout,
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Reason::BadChunk,
+        ErrorType::Custom(_) => Reason::BadChunk,
+        _ => Reason::ClientGone,
+    };
+    Error::new(reason, format!("reading the request body: {error}"))
+}
+
+/// Whether a read failed because of what was read.
+pub fn is_invalid_data(error: &pingora::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData)
+}
+
+/// The session's body as a source for the client of `net`; keeps the first error in our own words.
+pub struct SessionBody<'a> {
+    /// The session that is read.
+    pub session: &'a mut Session,
+    /// What is counted.
+    pub upload: &'a mut Upload,
+    /// Why the source ended early.
+    pub failed: Option<Error>,
+}
+
+#[async_trait]
+impl BodySource for SessionBody<'_> {
+    async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
+        loop {
+            match self.upload.next(self.session).await {
+                Ok(Some(chunk)) if chunk.is_empty() => {}
+                Ok(chunk) => return Ok(chunk),
+                Err(error) => {
+                    let told = NetError::new(error.reason, error.text.clone());
+                    self.failed = Some(error);
+                    return Err(told);
+                }
+            }
+        }
+    }
+
+    async fn gone(&mut self) -> NetError {
+        let downstream = self.session.as_downstream_mut();
+        if !downstream.is_body_done() {
+            return std::future::pending().await;
+        }
+        match downstream.read_body_or_idle(true).await {
+            // A pipelined request came early: this one is finished, the connection ends, and the
+            // client asks again (RFC 9112 section 9.3.2).
+            Err(error) if *error.etype() == ErrorType::ConnectError => {
+                self.session.set_keepalive(None);
+                std::future::pending().await
+            }
+            Err(error) => {
+                let error = Error::new(Reason::ClientGone, error.to_string());
+                let told = NetError::new(error.reason, error.text.clone());
+                self.failed = Some(error);
+                told
+            }
+            Ok(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upload(limits: Limits) -> Upload {
+        let mut upload = Upload::new();
+        upload.start(&limits);
+        upload
+    }
+
+    #[test]
+    fn the_byte_over_the_limit_is_refused() {
+        let mut body = upload(Limits {
+            max_body: 10,
+            ..Limits::default()
+        });
+        assert_eq!(body.count(10), Ok(()));
+        assert_eq!(body.count(1), Err(Reason::BodyTooLarge));
+    }
+
+    #[test]
+    fn patience_grows_with_what_came() {
+        let limits = Limits {
+            body_min_rate: 10,
+            body_grace: Duration::from_secs(2),
+            max_body: u64::MAX,
+            ..Limits::default()
+        };
+        let mut body = upload(limits);
+        assert!(body.patience() <= Duration::from_millis(3_050));
+        body.seen = 100;
+        assert!(body.patience() > Duration::from_secs(10));
+    }
+}
