@@ -24,3 +24,5 @@ pub mod gateway;
 pub mod pipe;
 
 pub mod proxy;
+
+pub mod edge;

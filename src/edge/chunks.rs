@@ -1,0 +1,351 @@
+//! A strict look at chunked request bodies, before Pingora decodes them.
+//!
+//! Pingora's reader takes blanks around a chunk's size and anything but a line end in its extensions;
+//! another server may read such bytes differently, so they are refused (contract section 3). The bytes
+//! are only looked at: whoever reads from [`Checked`] gets them unchanged, or an error in their place.
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, Ssl, Stream, UniqueID,
+};
+use pingora::protocols::{SocketDigest, TimingDigest, UniqueIDType};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::gateway::limits::{in_value, is_token};
+
+/// Most digits of a chunk's size: a body that needs more is over every limit.
+const DIGITS: u8 = 15;
+/// Most bytes of one chunk's extensions, and of all trailers.
+const EXTRA: usize = 4 << 10;
+
+/// The framing broke RFC 9112 section 7.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed chunked framing")]
+pub struct Malformed;
+
+/// Follows a chunked body through the bytes as they come.
+#[derive(Clone, Debug, Default)]
+pub struct Chunks {
+    state: State,
+    /// Digits of the size that is being read.
+    digits: u8,
+    /// The size being read; then what is left of the chunk.
+    left: u64,
+    /// Bytes of extensions or trailers.
+    extra: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Size,
+    /// Before an extension's name: nothing of it has come.
+    NameStart,
+    Name,
+    /// Behind `=`: nothing of the value has come.
+    ValueStart,
+    Value,
+    Quoted,
+    QuotedPair,
+    /// Behind the closing quote.
+    QuotedEnd,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line.
+    Line,
+    Field,
+    FieldValue,
+    FieldLf,
+    EndLf,
+    Done,
+    Broken,
+}
+
+impl Chunks {
+    /// Looks at the next bytes; what stands behind the body's end is not looked at.
+    ///
+    /// # Errors
+    /// At the first byte that cannot be, and from then on.
+    pub fn look(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
+        while let [byte, rest @ ..] = bytes {
+            if self.state == State::Done {
+                return Ok(());
+            }
+            if self.state == State::Data {
+                let here = usize::try_from(self.left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                self.left -= here as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+                bytes = bytes.get(here..).unwrap_or_default();
+                continue;
+            }
+            let next = self.step(*byte);
+            self.state = next.unwrap_or(State::Broken);
+            next.ok_or(Malformed)?;
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, byte: u8) -> Option<State> {
+        use State as S;
+        let token = is_token(&[byte]);
+        match (self.state, byte) {
+            (S::Size, _) => self.size(byte),
+            (S::NameStart | S::Name, _) if token => self.spend(S::Name),
+            (S::Name, b'=') => self.spend(S::ValueStart),
+            (S::ValueStart, b'"') => self.spend(S::Quoted),
+            (S::ValueStart | S::Value, _) if token => self.spend(S::Value),
+            (S::Quoted, b'"') => self.spend(S::QuotedEnd),
+            (S::Quoted, b'\\') => self.spend(S::QuotedPair),
+            (S::Quoted | S::QuotedPair, _) if in_value(byte) => self.spend(S::Quoted),
+            (S::Name | S::Value | S::QuotedEnd, b';') => self.spend(S::NameStart),
+            (S::Name | S::Value | S::QuotedEnd, b'\r') => Some(S::SizeLf),
+            (S::SizeLf, b'\n') => {
+                self.digits = 0;
+                self.extra = 0;
+                Some(if self.left == 0 { S::Line } else { S::Data })
+            }
+            (S::DataCr, b'\r') => Some(S::DataLf),
+            (S::DataLf, b'\n') => Some(S::Size),
+            (S::Line, b'\r') => Some(S::EndLf),
+            (S::Line | S::Field, _) if token => self.spend(S::Field),
+            (S::Field, b':') => self.spend(S::FieldValue),
+            (S::FieldValue, b'\r') => Some(S::FieldLf),
+            (S::FieldValue, _) if in_value(byte) => self.spend(S::FieldValue),
+            (S::FieldLf, b'\n') => Some(S::Line),
+            (S::EndLf, b'\n') => Some(S::Done),
+            _ => None,
+        }
+    }
+
+    fn size(&mut self, byte: u8) -> Option<State> {
+        let Some(digit) = char::from(byte).to_digit(16) else {
+            return match byte {
+                _ if self.digits == 0 => None,
+                b'\r' => Some(State::SizeLf),
+                b';' => self.spend(State::NameStart),
+                _ => None,
+            };
+        };
+        if self.digits == DIGITS {
+            return None;
+        }
+        self.left = if self.digits == 0 { 0 } else { self.left << 4 } | u64::from(digit);
+        self.digits += 1;
+        Some(State::Size)
+    }
+
+    fn spend(&mut self, next: State) -> Option<State> {
+        self.extra += 1;
+        (self.extra <= EXTRA).then_some(next)
+    }
+}
+
+/// A client's stream for the time of one chunked request.
+#[derive(Debug)]
+pub struct Checked {
+    stream: Stream,
+    chunks: Chunks,
+}
+
+impl Checked {
+    /// A stream whose next bytes go on where `chunks` has stopped looking.
+    pub fn new(stream: Stream, chunks: Chunks) -> Self {
+        Self { stream, chunks }
+    }
+
+    /// The stream itself, if it was wrapped.
+    pub fn unwrap(stream: Stream) -> Option<Stream> {
+        stream
+            .into_any()
+            .downcast::<Self>()
+            .ok()
+            .map(|checked| checked.stream)
+    }
+}
+
+impl AsyncRead for Checked {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.chunks.state == State::Broken {
+            // Whoever drains what is left need not wait for more of it.
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Malformed)));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let new = buf.filled().get(before..).unwrap_or_default();
+        Poll::Ready(match this.chunks.look(new) {
+            Ok(()) => Ok(()),
+            Err(malformed) => {
+                // Nobody sees a byte of it.
+                buf.set_filled(before);
+                Err(io::Error::new(io::ErrorKind::InvalidData, malformed))
+            }
+        })
+    }
+}
+
+impl AsyncWrite for Checked {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Checked {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut *self.stream).await;
+    }
+}
+
+impl UniqueID for Checked {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Checked {
+    fn get_ssl_digest(&self) -> Option<Arc<pingora::protocols::tls::SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Checked {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.stream.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.stream.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Checked {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Checked {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+/// Peeked bytes would pass unseen.
+impl Peek for Checked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looked(body: &str) -> Result<bool, Malformed> {
+        let mut whole = Chunks::default();
+        let result = whole.look(body.as_bytes());
+        let mut bytewise = Chunks::default();
+        let again = body.bytes().try_for_each(|byte| bytewise.look(&[byte]));
+        assert_eq!(result, again, "{body:?} in one piece and in many");
+        result.map(|()| whole.state == State::Done)
+    }
+
+    #[test]
+    fn follows_a_body_to_its_end_and_no_further() {
+        for body in [
+            "0\r\n\r\n",
+            "3\r\nabc\r\n0\r\n\r\n",
+            "00a\r\n0123456789\r\nA\r\n0123456789\r\n000\r\n\r\n",
+            "3;a;b=c;d=\"e \\\" f\"\r\nabc\r\n0\r\n\r\n",
+            "3\r\n\r\n\r\r\n0\r\nT: 1\r\nU:\r\n\r\n",
+            "0\r\n\r\nanything \0 \n",
+        ] {
+            assert_eq!(looked(body), Ok(true), "{body:?}");
+        }
+        assert_eq!(looked("3\r\nabc\r\n0\r\n"), Ok(false));
+    }
+
+    #[test]
+    fn refuses_what_two_readers_may_read_differently() {
+        for body in [
+            "3 \r\nabc",
+            " 3\r\nabc",
+            "3\t;a\r\nabc",
+            "3; a\r\nabc",
+            "3;a =b\r\nabc",
+            "3;\r\nabc",
+            "3;a=\r\nabc",
+            "3;a\n\r\nabc",
+            "3;a=\"b\"c\r\nabc",
+            "3;a=\"\0\"\r\n",
+            "3\nabc",
+            "3\r\rabc",
+            "0x3\r\nabc",
+            "+3\r\nabc",
+            "\r\nabc",
+            "3\r\nabcd",
+            "3\r\nabc\n",
+            "3\r\nabc0",
+            "1000000000000000\r\n",
+            "0\r\n\n",
+            "0\r\nT : 1\r\n\r\n",
+            "0\r\n: 1\r\n\r\n",
+            "0\r\nT: \0\r\n\r\n",
+        ] {
+            assert_eq!(looked(body), Err(Malformed), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_and_trailers_are_bounded() {
+        let long = "a".repeat(EXTRA + 1);
+        assert_eq!(looked(&format!("3;{long}\r\n")), Err(Malformed));
+        assert_eq!(looked(&format!("0\r\n{long}: 1\r\n")), Err(Malformed));
+    }
+}

@@ -1,0 +1,424 @@
+//! The door of every connection: which protocol, one head after the other, each to Pingora's proxy with
+//! exactly its own bytes; what follows a request stays here until its turn.
+
+use crate::base::reply::Asked;
+use crate::base::{Dialect, Error, Reason};
+use crate::edge::chunks::{Checked, Chunks};
+use crate::edge::connections::{Connections, Permit};
+use crate::edge::reader::{HeadScan, Scan, read_more};
+use crate::gateway::head::BodySize;
+use crate::gateway::http1::{HeadInfo, check_head};
+use crate::gateway::limits::Limits;
+use crate::gateway::live::Live;
+use crate::gateway::request_id;
+use crate::gateway::snapshot::Gateway;
+use crate::proxy::{Proxy, respond};
+use crate::telemetry::access::Access;
+use crate::telemetry::metrics::Metrics;
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream as Plain;
+use pingora::protocols::{ALPN, Stream};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+
+/// A head deadline where the configuration has none: nobody may hold a connection for ever.
+const LONGEST_HEAD: Duration = Duration::from_secs(60);
+/// What an HTTP/2 connection begins with; its first four bytes are no HTTP/1 method.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a refused client may still send before its connection is closed.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// In front of Pingora's proxy on every listener.
+pub struct Door {
+    proxy: Arc<HttpProxy<Proxy>>,
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    connections: Arc<Connections>,
+    /// HTTP/2 without TLS is spoken when the preface says so.
+    h2c: bool,
+    /// TLS of the listener; the handshake has a deadline of its own here.
+    tls: Option<Arc<Acceptor>>,
+}
+
+/// What came of waiting for a head.
+enum Next {
+    Head(HeadInfo),
+    Refuse(Reason),
+    Closed,
+}
+
+impl Door {
+    /// A door to a proxy.
+    pub fn new(
+        proxy: Arc<HttpProxy<Proxy>>,
+        live: Arc<Live>,
+        metrics: Arc<Metrics>,
+        connections: Arc<Connections>,
+        h2c: bool,
+        tls: Option<Arc<Acceptor>>,
+    ) -> Self {
+        Self {
+            proxy,
+            live,
+            metrics,
+            connections,
+            h2c,
+            tls,
+        }
+    }
+
+    /// The stream behind the TLS handshake, if the listener speaks TLS.
+    async fn unwrapped(&self, stream: Stream, patience: Duration) -> Option<Stream> {
+        let Some(tls) = &self.tls else {
+            return Some(stream);
+        };
+        let plain = stream.into_any().downcast::<Plain>().ok()?;
+        // Boxed: every connection would carry the handshake's room for as long as it lives.
+        let handshake = Box::pin(tls.tls_handshake(*plain));
+        match tokio::time::timeout(patience, handshake).await {
+            Ok(Ok(stream)) => Some(Box::new(stream)),
+            Ok(Err(error)) => {
+                log::debug!("TLS handshake failed: {error}");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn admit(&self, gateway: &Gateway, address: Option<IpAddr>) -> Option<Permit> {
+        let limits = &gateway.service.limits;
+        let cap = |limit: usize| if limit == usize::MAX { 0 } else { limit };
+        self.connections.admit(
+            address,
+            cap(limits.max_connections),
+            cap(limits.max_connections_per_address),
+        )
+    }
+
+    /// Whether a cleartext connection begins with the preface of HTTP/2. Four bytes are enough to know
+    /// that it does not, and every HTTP/1 request has more.
+    async fn speaks_h2(&self, stream: &mut Stream, patience: Duration) -> Option<bool> {
+        let mut start = [0; 4];
+        let peek = tokio::time::timeout(patience, stream.try_peek(&mut start));
+        if !peek.await.ok()?.ok()? || !PREFACE.starts_with(&start) {
+            return Some(false);
+        }
+        let mut preface = [0; PREFACE.len()];
+        let peek = tokio::time::timeout(patience, stream.try_peek(&mut preface));
+        Some(peek.await.ok()?.ok()? && preface == PREFACE)
+    }
+
+    /// Serves one connection in whichever protocol it speaks.
+    async fn connection(self: &Arc<Self>, stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) {
+        let patience = head_timeout(&self.live.pin().service.limits);
+        let Some(mut stream) = self.unwrapped(stream, patience).await else {
+            return;
+        };
+        let h2 = if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            true
+        } else if self.h2c && stream.get_ssl_digest().is_none() {
+            match Box::pin(self.speaks_h2(&mut stream, patience)).await {
+                Some(h2) => h2,
+                None => return,
+            }
+        } else {
+            false
+        };
+        if h2 {
+            // The platform's own loop; it peeks the preface again, which is there by now.
+            ServerApp::process_new(&self.proxy, stream, shutdown).await;
+        } else {
+            self.serve(stream, peer, shutdown).await;
+        }
+    }
+
+    /// Serves HTTP/1 requests until the connection ends.
+    async fn serve(&self, mut stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) {
+        let mut held = BytesMut::new();
+        let mut watch = shutdown.clone();
+        let mut first = true;
+        loop {
+            // An idle connection must not keep an old snapshot alive.
+            let (limits, idle) = {
+                let gateway = self.live.pin();
+                (gateway.service.limits.clone(), gateway.service.idle_timeout)
+            };
+            let patience = if first { head_timeout(&limits) } else { idle };
+            let wait = Wait {
+                limits: &limits,
+                patience,
+                first,
+            };
+            let next = next_head(&mut stream, &mut held, &wait, &mut watch).await;
+            let head = match next {
+                Next::Head(head) => head,
+                Next::Closed => return,
+                Next::Refuse(reason) => {
+                    return Box::pin(self.refuse(&mut stream, &held, reason, peer)).await;
+                }
+            };
+            first = false;
+            let prefix = take_request(&mut held, &head);
+            let chunked = head.body == BodySize::Unknown;
+            if chunked {
+                let mut chunks = Chunks::default();
+                let begun = prefix.get(head.end..).unwrap_or_default();
+                if chunks.look(begun).is_err() {
+                    let reason = Reason::BadChunk;
+                    return Box::pin(self.refuse(&mut stream, &prefix, reason, peer)).await;
+                }
+                stream = Box::new(Checked::new(stream, chunks));
+            }
+            let stay = head.keep_alive && !*watch.borrow();
+            let Some(reused) = self.hand_over(stream, prefix, stay, shutdown).await else {
+                return;
+            };
+            (stream, _) = reused.consume();
+            if chunked {
+                let Some(unchecked) = Checked::unwrap(stream) else {
+                    return;
+                };
+                stream = unchecked;
+            }
+        }
+    }
+
+    /// One request for Pingora's proxy. No `async fn`: the session would lie in the connection's own
+    /// future, where it is needed for a moment only.
+    fn hand_over<'a>(
+        &'a self,
+        stream: Stream,
+        prefix: BytesMut,
+        stay: bool,
+        shutdown: &'a ShutdownWatch,
+    ) -> impl Future<Output = Option<ReusedHttpStream>> + 'a {
+        let mut session = ServerSession::new_http1(stream);
+        session.set_keepalive(if stay { Some(60) } else { None });
+        session.set_pipelined_prefix(prefix);
+        self.proxy.process_new_http(session, shutdown)
+    }
+
+    /// Answers a head that no session will see, and ends the connection.
+    async fn refuse(&self, stream: &mut Stream, head: &[u8], reason: Reason, peer: IpAddr) {
+        let began = Instant::now();
+        let gateway = self.live.pin();
+        let id = match gateway.dialect {
+            Dialect::Native => request_id::mint(),
+            Dialect::Krakend => String::new(),
+        };
+        let error = Error::from(reason);
+        let reply = gateway.service.errors.reply(
+            &error,
+            Asked {
+                request_id: &id,
+                accept: None,
+            },
+        );
+        let (method, path) = request_line(head);
+        self.metrics.refused(reason);
+        gateway
+            .service
+            .unrouted
+            .finished(reply.status, began.elapsed().as_secs_f64());
+        let out = respond::raw(&reply, method == "HEAD");
+        let written = tokio::time::timeout(LINGER, async {
+            stream.write_all(&out).await?;
+            stream.flush().await
+        });
+        let delivered = matches!(written.await, Ok(Ok(())));
+        if gateway.service.access_log {
+            let access = Access {
+                method,
+                route: "",
+                path,
+                status: if delivered { reply.status } else { 0 },
+                duration: began.elapsed(),
+                bytes_out: reply.body.len() as u64,
+                bytes_in: 0,
+                request_id: &id,
+                backend: "",
+                client: peer,
+                reason: reason.word(),
+                error: "",
+            };
+            match gateway.dialect {
+                Dialect::Native => access.write_json(),
+                Dialect::Krakend => access.write_gin(),
+            }
+        }
+        // Unread bytes at close would reset the connection before the client has read the answer.
+        let _ = stream.shutdown().await;
+        let mut rest = BytesMut::new();
+        let drain = async {
+            while let Ok(1..) = read_more(stream, &mut rest).await {
+                rest.clear();
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, drain).await;
+    }
+}
+
+#[async_trait]
+impl ServerApp for Door {
+    async fn process_new(
+        self: &Arc<Self>,
+        mut stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let address = peer_of(&stream);
+        let peer = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let gateway = self.live.pin();
+        let Some(permit) = self.admit(&gateway, address) else {
+            drop(gateway);
+            Box::pin(self.refuse(&mut stream, b"", Reason::ConnectionLimit, peer)).await;
+            return None;
+        };
+        drop(gateway);
+        let (door, shutdown) = (Arc::clone(self), shutdown.clone());
+        // A task of its own: the platform's carries the room of a TLS handshake for as long as the
+        // connection lives, 8 KiB that every idle one would pay. The drain counts permits, not tasks.
+        tokio::runtime::Handle::current().spawn(async move {
+            let _permit = permit;
+            door.connection(stream, peer, &shutdown).await;
+        });
+        None
+    }
+
+    async fn cleanup(&self) {
+        ServerApp::cleanup(&*self.proxy).await;
+    }
+}
+
+fn peer_of(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    let address = digest.peer_addr()?.as_inet()?.ip();
+    Some(address.to_canonical())
+}
+
+fn head_timeout(limits: &Limits) -> Duration {
+    limits.header_timeout.unwrap_or(LONGEST_HEAD)
+}
+
+/// How long to wait for a head, and under which limits.
+struct Wait<'a> {
+    limits: &'a Limits,
+    /// For its first byte.
+    patience: Duration,
+    /// Whether it is the connection's first: then its absence is a fault.
+    first: bool,
+}
+
+/// Waits for the next head: for its first byte as long as a connection may idle (the first one as long
+/// as a head may take), then until the head's own deadline.
+async fn next_head(
+    stream: &mut Stream,
+    held: &mut BytesMut,
+    wait: &Wait<'_>,
+    shutdown: &mut ShutdownWatch,
+) -> Next {
+    let &Wait {
+        limits,
+        patience,
+        first,
+    } = wait;
+    let mut deadline = Instant::now() + patience;
+    let mut scan = HeadScan::default();
+    let mut began = false;
+    loop {
+        while held.starts_with(b"\r\n") {
+            // RFC 9112 section 2.2: empty lines before a request line are passed over.
+            let _ = held.split_to(2);
+        }
+        if !held.is_empty() {
+            if !began {
+                began = true;
+                deadline = Instant::now() + head_timeout(limits);
+            }
+            if let Some(next) = look(held, &mut scan, limits) {
+                return next;
+            }
+        }
+        let read = tokio::time::timeout_at(deadline.into(), read_more(stream, held));
+        let read = if began {
+            read.await
+        } else {
+            tokio::select! {
+                biased;
+                read = read => read,
+                // Between requests a connection may end at any time.
+                _ = shutdown.wait_for(|down| *down) => return Next::Closed,
+            }
+        };
+        match read {
+            Ok(Ok(0)) | Ok(Err(_)) => return Next::Closed,
+            Ok(Ok(_)) => {}
+            Err(_) if began || first => return Next::Refuse(Reason::HeaderTimeout),
+            Err(_) => return Next::Closed,
+        }
+    }
+}
+
+/// What the bytes so far amount to; `None` when more are needed.
+fn look(held: &BytesMut, scan: &mut HeadScan, limits: &Limits) -> Option<Next> {
+    match scan.scan(held) {
+        Scan::BareLf => return Some(Next::Refuse(Reason::MalformedRequest)),
+        // Each byte is scanned once; the rules are applied when the head is whole, or too large.
+        Scan::Partial if held.len() <= smallest_limit(limits) => return None,
+        Scan::Partial | Scan::Complete => {}
+    }
+    match check_head(held, limits) {
+        Ok(Some(head)) => Some(Next::Head(head)),
+        Ok(None) => None,
+        Err(reason) => Some(Next::Refuse(reason)),
+    }
+}
+
+fn smallest_limit(limits: &Limits) -> usize {
+    limits.max_uri.min(limits.max_header_bytes)
+}
+
+/// Splits off the bytes of one request: its head and what is there of its body. What follows belongs to
+/// the next request. Where a chunked body ends only its reader knows, so all goes with it.
+fn take_request(held: &mut BytesMut, head: &HeadInfo) -> BytesMut {
+    let body = match head.body {
+        BodySize::None => 0,
+        BodySize::Known(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        BodySize::Unknown => usize::MAX,
+    };
+    let mut end = head.end.saturating_add(body).min(held.len());
+    if head.upgrade {
+        end = held.len();
+    }
+    let rest = held.split_off(end);
+    let request = std::mem::replace(held, rest);
+    if held.is_empty() {
+        // Even an empty rest would share the request's memory, for as long as the connection idles.
+        *held = BytesMut::new();
+    }
+    request
+}
+
+/// Method and path of a head that may be anything, for the access line.
+fn request_line(head: &[u8]) -> (&'static str, &[u8]) {
+    let mut words = head.splitn(3, |&b| b == b' ');
+    let method = words.next().unwrap_or_default();
+    let target = words.next().unwrap_or_default();
+    let path = target
+        .split(|&b| b == b'?' || b == b'\r' || b == b'\n')
+        .next()
+        .unwrap_or_default();
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let name = METHODS
+        .into_iter()
+        .find(|m| m.as_bytes() == method)
+        .unwrap_or("-");
+    (name, path.get(..path.len().min(256)).unwrap_or_default())
+}
