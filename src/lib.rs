@@ -26,3 +26,5 @@ pub mod pipe;
 pub mod proxy;
 
 pub mod edge;
+
+pub mod config;
