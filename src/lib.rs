@@ -28,3 +28,5 @@ pub mod proxy;
 pub mod edge;
 
 pub mod config;
+
+pub mod component;

@@ -1,0 +1,4 @@
+//! The family `backend/*`.
+
+pub mod http;
+pub mod http_client;

@@ -1,0 +1,128 @@
+//! What components fill in while a document is compiled; `compile` makes the snapshot of it.
+
+use crate::gateway::health::HealthOptions;
+use crate::gateway::limits::Limits;
+use crate::gateway::snapshot::Statics;
+use crate::gateway::stage::{CallStage, HeadStage};
+use crate::telemetry::log::LogOptions;
+use bytes::Bytes;
+
+/// The service being compiled.
+#[derive(Default)]
+pub struct ServiceDraft {
+    /// `router`.
+    pub router: RouterFlags,
+    /// `hanzo/limits`, on top of the dialect's defaults.
+    pub limits: Limits,
+    /// `hanzo/health`.
+    pub health: HealthOptions,
+    /// `telemetry/logging`, when it is there.
+    pub logging: Option<LogOptions>,
+    /// Stages for every endpoint.
+    pub head: Vec<Box<dyn HeadStage>>,
+}
+
+/// An endpoint being compiled.
+#[derive(Default)]
+pub struct EndpointDraft {
+    /// The service's limits with the endpoint's on top.
+    pub limits: Limits,
+    /// Stages of this endpoint.
+    pub head: Vec<Box<dyn HeadStage>>,
+    /// `proxy.static`.
+    pub statics: Option<Statics>,
+}
+
+/// A backend being compiled.
+#[derive(Default)]
+pub struct BackendDraft {
+    /// What becomes of statuses other than 200 and 201.
+    pub errors: ErrorMode,
+    /// Cleartext HTTP/2 with prior knowledge.
+    pub http2: bool,
+    /// Bodies are kept so that a 307 or 308 can be followed.
+    pub send_body_on_redirect: bool,
+    /// Stages around each call.
+    pub call: Vec<Box<dyn CallStage>>,
+}
+
+/// `backend/http` (reference/krakend-components section 3.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ErrorMode {
+    /// An error that hides the backend's status.
+    #[default]
+    Hide,
+    /// `return_error_details`: data under this name.
+    Details(String),
+    /// `return_error_code`: an error that shows the backend's status.
+    Code,
+}
+
+/// `router` (reference/krakend-components section 7.1).
+#[derive(Clone, Debug)]
+pub struct RouterFlags {
+    /// The error's text becomes the body (krakend dialect).
+    pub return_error_msg: bool,
+    /// `error_body.404`.
+    pub body_404: Option<Bytes>,
+    /// `error_body.405`.
+    pub body_405: Option<Bytes>,
+    /// No `/__health`.
+    pub disable_health: bool,
+    /// Where `/__health` is.
+    pub health_path: String,
+    /// No access line.
+    pub disable_access_log: bool,
+    /// Paths without an access line.
+    pub logger_skip_paths: Vec<String>,
+    /// No redirect between `/a` and `/a/`.
+    pub disable_redirect_trailing_slash: bool,
+    /// No redirect to the cleaned or case-folded path.
+    pub disable_redirect_fixed_path: bool,
+    /// Double slashes are cleaned before matching.
+    pub remove_extra_slash: bool,
+    /// 404 instead of 405.
+    pub disable_handle_method_not_allowed: bool,
+    /// No check of parameters.
+    pub disable_path_decoding: bool,
+    /// `OPTIONS` is answered.
+    pub auto_options: bool,
+    /// The client's address comes from fields; KrakenD's default is true.
+    pub forwarded_by_client_ip: bool,
+    /// Which fields; empty for the default.
+    pub remote_ip_headers: Vec<String>,
+    /// Whose fields; `None` for the dialect's default.
+    pub trusted_proxies: Option<Vec<String>>,
+    /// `X-Appengine-Remote-Addr` comes first.
+    pub app_engine: bool,
+    /// No version on answers.
+    pub hide_version_header: bool,
+    /// Cleartext HTTP/2 on the listener.
+    pub use_h2c: bool,
+}
+
+impl Default for RouterFlags {
+    fn default() -> Self {
+        Self {
+            return_error_msg: false,
+            body_404: None,
+            body_405: None,
+            disable_health: false,
+            health_path: "/__health".to_owned(),
+            disable_access_log: false,
+            logger_skip_paths: Vec::new(),
+            disable_redirect_trailing_slash: false,
+            disable_redirect_fixed_path: false,
+            remove_extra_slash: false,
+            disable_handle_method_not_allowed: false,
+            disable_path_decoding: false,
+            auto_options: false,
+            forwarded_by_client_ip: true,
+            remote_ip_headers: Vec::new(),
+            trusted_proxies: None,
+            app_engine: false,
+            hide_version_header: false,
+            use_h2c: false,
+        }
+    }
+}

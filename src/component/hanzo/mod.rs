@@ -1,0 +1,5 @@
+//! Our own family `hanzo/*` (contract section 5).
+
+pub mod compat;
+pub mod health;
+pub mod limits;

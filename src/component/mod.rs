@@ -1,0 +1,103 @@
+//! Components: a file here has the path of its `extra_config` namespace (`-` as `_`), and one line in
+//! [`COMPONENTS`], whose order is the running order. What the tables do not name is unknown.
+
+pub mod backend;
+pub mod draft;
+pub mod hanzo;
+pub mod not_yet;
+pub mod proxy;
+pub mod router;
+pub mod telemetry;
+
+use crate::base::{Dialect, Problem};
+use crate::config::settings::Settings;
+pub use draft::{BackendDraft, EndpointDraft, ErrorMode, RouterFlags, ServiceDraft};
+pub use not_yet::{Loss, NotYet};
+
+/// Where a component may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// The document's own `extra_config`.
+    Service,
+    /// An endpoint's.
+    Endpoint,
+    /// A backend's.
+    Backend,
+    /// An async agent's.
+    Agent,
+}
+
+impl Level {
+    /// The word for messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Level::Service => "service",
+            Level::Endpoint => "endpoint",
+            Level::Backend => "backend",
+            Level::Agent => "async agent",
+        }
+    }
+}
+
+/// Turns the settings of a component into its part of a draft. Findings go into the report that the
+/// settings carry; what is returned as an error refuses the file.
+pub type Build<T> = fn(&mut Settings<'_>, &mut T, Dialect) -> Result<(), Problem>;
+
+/// One component: plain data, no trait.
+pub struct Component {
+    /// Canonical short namespace.
+    pub name: &'static str,
+    /// It locks nothing: wrong values are warnings, and the setting is ignored.
+    pub lenient: bool,
+    /// Builder at service level, if it may stand there.
+    pub service: Option<Build<ServiceDraft>>,
+    /// Builder at endpoint level.
+    pub endpoint: Option<Build<EndpointDraft>>,
+    /// Builder at backend level.
+    pub backend: Option<Build<BackendDraft>>,
+}
+
+impl Component {
+    /// A component of this name that may stand nowhere yet.
+    pub const fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            lenient: false,
+            service: None,
+            endpoint: None,
+            backend: None,
+        }
+    }
+
+    /// Whether it may stand at a level.
+    pub const fn allows(&self, level: Level) -> bool {
+        match level {
+            Level::Service => self.service.is_some(),
+            Level::Endpoint => self.endpoint.is_some(),
+            Level::Backend => self.backend.is_some(),
+            Level::Agent => false,
+        }
+    }
+}
+
+/// Every component, in running order.
+pub static COMPONENTS: &[Component] = &[
+    hanzo::compat::COMPONENT,
+    telemetry::logging::COMPONENT,
+    router::COMPONENT,
+    hanzo::limits::COMPONENT,
+    hanzo::health::COMPONENT,
+    proxy::COMPONENT,
+    backend::http::COMPONENT,
+    backend::http_client::COMPONENT,
+];
+
+/// A namespace that is known and not implemented.
+pub fn not_yet(name: &str) -> Option<&'static NotYet> {
+    not_yet::find(name)
+}
+
+/// Finds a component by its short name.
+pub fn find(name: &str) -> Option<&'static Component> {
+    COMPONENTS.iter().find(|component| component.name == name)
+}

@@ -1,0 +1,3 @@
+//! The family `telemetry/*`.
+
+pub mod logging;
