@@ -30,3 +30,5 @@ pub mod edge;
 pub mod config;
 
 pub mod component;
+
+pub mod compile;

@@ -1,0 +1,165 @@
+//! One backend of the document as a backend of the snapshot.
+
+use crate::base::{Code, Dialect, Problem};
+use crate::body::{Decoder, Shape};
+use crate::compile::components;
+use crate::compile::endpoint::Scope;
+use crate::component::BackendDraft;
+use crate::component::ErrorMode;
+use crate::config;
+use crate::gateway::headers::ForwardRules;
+use crate::gateway::pattern::Pattern;
+use crate::gateway::query::QueryFilter;
+use crate::gateway::snapshot::{Backend, Hosts, StatusRule};
+use crate::net::srv::ZeroWeights;
+use crate::net::{Balance, Balancer, Scheme, Srv, Target};
+use crate::pipe::compose::race_timeout;
+use http::Method;
+use std::sync::Arc;
+
+/// Where a backend stands.
+pub struct Place<'a> {
+    /// Its endpoint.
+    pub endpoint: &'a config::Endpoint,
+    /// The endpoint's parameters in the router's order.
+    pub params: &'a [String],
+    /// The endpoint's path ends in `/*`.
+    pub wildcard: bool,
+    /// Its place in the endpoint's list.
+    pub index: usize,
+    /// The endpoint has more than one backend.
+    pub several: bool,
+}
+
+/// Compiles a backend.
+pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'_>) -> Backend {
+    let endpoint = place.endpoint;
+    let native = scope.dialect == Dialect::Native;
+    let mut draft = BackendDraft::default();
+    components::backend(
+        &written.extra_config,
+        &mut draft,
+        scope.dialect,
+        scope.report,
+    );
+    let streams = endpoint.output_encoding == "no-op";
+    let hosts = hosts(written, &draft, scope);
+    let service = service(&hosts, written);
+    warn_encoding(written, scope);
+    Backend {
+        meters: scope.shared.metrics.backend(&service),
+        service: service.into(),
+        pointer: written.pointer.as_str().into(),
+        hosts,
+        pattern: Pattern::compile(&url_pattern(written, place), place.params, place.wildcard),
+        method: Method::from_bytes(written.method.as_bytes()).unwrap_or(Method::GET),
+        index: place.index,
+        forward: ForwardRules::compile(
+            scope.dialect,
+            &endpoint.input_headers,
+            &written.input_headers,
+            Arc::clone(&scope.strip),
+            scope.draft.router.hide_version_header,
+        ),
+        query: QueryFilter::compile(&endpoint.input_query_strings, &written.input_query_strings),
+        decoder: Decoder::parse(&written.encoding),
+        is_collection: written.is_collection,
+        shape: Shape::compile(
+            &written.target,
+            &written.allow,
+            &written.deny,
+            &written.mapping,
+            &written.group,
+        ),
+        errors: match draft.errors {
+            ErrorMode::Hide => StatusRule::Hide,
+            ErrorMode::Details(name) => StatusRule::Details(name.into()),
+            ErrorMode::Code => StatusRule::Code,
+        },
+        concurrent_calls: if streams {
+            1
+        } else {
+            endpoint.concurrent_calls.max(1)
+        },
+        call_timeout: race_timeout(endpoint.timeout),
+        follow_redirects: !(native && streams),
+        send_body_on_redirect: draft.send_body_on_redirect,
+        inflate: !(scope.document.service.disable_compression || native && streams),
+        platform_streams: native && draft.http2,
+        call: draft.call.into(),
+    }
+}
+
+/// Under a wildcard endpoint the rest of the path belongs behind the pattern, written or not.
+fn url_pattern(written: &config::Backend, place: &Place<'_>) -> String {
+    let pattern = &written.url_pattern;
+    if !place.wildcard || pattern.contains('*') || pattern.contains('?') {
+        return pattern.clone();
+    }
+    format!("{}/*", pattern.trim_end_matches('/'))
+}
+
+fn hosts(written: &config::Backend, draft: &BackendDraft, scope: &mut Scope<'_>) -> Hosts {
+    let resolver = &scope.shared.resolver;
+    if written.sd == "dns"
+        && let [name, ..] = written.host.as_slice()
+    {
+        let scheme = if written.sd_scheme == "https" {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
+        let zero = match scope.dialect {
+            Dialect::Native => ZeroWeights::Equal,
+            Dialect::Krakend => ZeroWeights::Nobody,
+        };
+        let every = scope.document.service.dns_cache_ttl;
+        let rule = Balance::for_this_machine();
+        return Hosts::Srv(Arc::new(Srv::new(
+            name, scheme, every, zero, rule, resolver,
+        )));
+    }
+    let mut targets = Vec::with_capacity(written.host.len());
+    for (index, host) in written.host.iter().enumerate() {
+        match Target::parse(host, resolver) {
+            Ok(target) if draft.http2 => targets.push(Arc::new(target.with_prior_knowledge())),
+            Ok(target) => targets.push(Arc::new(target)),
+            Err(text) => {
+                // KrakenD starts and fails each request; drivers have hosts that are no HTTP ones.
+                let pointer = format!("{}/host/{index}", written.pointer);
+                let message = format!("\"{host}\" cannot be called: {text}");
+                let hint = "write for example \"http://service.example:8080\"";
+                scope
+                    .report
+                    .push(Problem::warning(Code::BadHost, pointer, message).hint(hint));
+            }
+        }
+    }
+    Hosts::Fixed(Balancer::new(targets, Balance::for_this_machine()))
+}
+
+/// The name for metrics and health: the first host with its port.
+fn service(hosts: &Hosts, written: &config::Backend) -> String {
+    match hosts {
+        Hosts::Fixed(balancer) => balancer.all().first().map_or_else(
+            || "-".to_owned(),
+            |target| {
+                let authority = target.authority();
+                format!("{}:{}", authority.host, authority.port)
+            },
+        ),
+        Hosts::Srv(_) => written.host.first().cloned().unwrap_or_default(),
+    }
+}
+
+fn warn_encoding(written: &config::Backend, scope: &mut Scope<'_>) {
+    let name = written.encoding.as_str();
+    if Decoder::known(name).is_none() && name != "fast-json" {
+        let pointer = format!("{}/encoding", written.pointer);
+        let message = format!("encoding \"{name}\" is unknown; json is used");
+        let hint = "write one of json, safejson, xml, rss, string, no-op";
+        scope
+            .report
+            .push(Problem::warning(Code::UnknownEncoding, pointer, message).hint(hint));
+    }
+}

@@ -1,0 +1,490 @@
+//! What a configuration would do with one request, decision by decision, without sending anything: the
+//! answer to "why did this request get that?". Each decision names the line of the file that made it.
+//!
+//! KrakenD has nothing like it. The rules themselves are not repeated here: limits, router, filters and
+//! stages are asked exactly as the running gateway asks them.
+
+mod backends;
+mod missing;
+mod route;
+
+pub use backends::{CallPlan, Dropped, Sent};
+pub(crate) use missing::is_public;
+
+use crate::base::problem::pointer_join;
+use crate::base::{Dialect, Error, Reason};
+use crate::config::{Document, keys};
+use crate::gateway::client_ip::ClientAddr;
+use crate::gateway::ctx::Ctx;
+use crate::gateway::head::{BodySize, Head};
+use crate::gateway::snapshot::{Endpoint, Gateway};
+use crate::gateway::stage::{Edits, Flow, HeadStage, Step as Stepped};
+use crate::gateway::{limits, request_id};
+use http::{HeaderName, Method};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A request that nobody sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Path, percent-encoded.
+    pub path: Vec<u8>,
+    /// Query, without `?`.
+    pub query: Option<Vec<u8>>,
+    /// Authority.
+    pub host: Vec<u8>,
+    /// Fields in order, `Host` among them.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Whether the client speaks TLS.
+    pub secure: bool,
+    /// Size of the body.
+    pub body: BodySize,
+}
+
+impl Head for Request {
+    fn method(&self) -> &Method {
+        &self.method
+    }
+    fn path(&self) -> &[u8] {
+        &self.path
+    }
+    fn query(&self) -> Option<&[u8]> {
+        self.query.as_deref()
+    }
+    fn host(&self) -> &[u8] {
+        &self.host
+    }
+    fn header(&self, name: &HeaderName) -> Option<&[u8]> {
+        let found = self
+            .fields
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name.as_str()));
+        found.map(|(_, value)| value.as_slice())
+    }
+    fn each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        for (name, value) in &self.fields {
+            each(name, value);
+        }
+    }
+    fn peer(&self) -> IpAddr {
+        self.peer
+    }
+    fn secure(&self) -> bool {
+        self.secure
+    }
+    fn version(&self) -> &'static str {
+        "1.1"
+    }
+    fn body(&self) -> BodySize {
+        self.body
+    }
+}
+
+/// A place in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// JSON pointer.
+    pub pointer: String,
+    /// Line and column, when known.
+    pub position: Option<(u32, u32)>,
+}
+
+/// How a decision went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The request goes on.
+    Passed,
+    /// It goes on because something that the file asks for is not implemented.
+    Missing,
+    /// The gateway answers here.
+    Answered,
+    /// It ends here.
+    Refused,
+}
+
+/// One decision.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What was decided, in one or two words.
+    pub name: String,
+    /// How it went.
+    pub outcome: Outcome,
+    /// What happened, in one sentence.
+    pub text: String,
+    /// The line that decided; `None` for a default.
+    pub because: Option<Place>,
+    /// What else is worth knowing, each with its line.
+    pub notes: Vec<(String, Option<Place>)>,
+}
+
+/// How it all ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Backends are called.
+    Served,
+    /// The gateway answers by itself with this status.
+    Answered {
+        /// The status.
+        status: u16,
+    },
+    /// The request is refused.
+    Refused {
+        /// Status of the dialect.
+        status: u16,
+        /// Why.
+        reason: Reason,
+        /// The detail for the log.
+        text: String,
+    },
+}
+
+/// Everything about one request.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Method and path of the endpoint that was found.
+    pub endpoint: Option<String>,
+    /// The decisions in order.
+    pub steps: Vec<Step>,
+    /// What would go to the backends.
+    pub calls: Vec<CallPlan>,
+    /// The end.
+    pub verdict: Verdict,
+}
+
+/// Walks a request through a compiled document.
+pub fn explain(document: &Document, gateway: Arc<Gateway>, request: &Request) -> Explanation {
+    let mut walk = Walk::new(document, gateway, request);
+    let verdict = match walk.whole() {
+        Ok(verdict) => verdict,
+        Err(error) => walk.refused(&error),
+    };
+    let endpoint = walk
+        .ctx
+        .endpoint()
+        .map(|e| format!("{} {}", e.method, e.pattern));
+    Explanation {
+        endpoint,
+        steps: walk.steps,
+        calls: walk.calls,
+        verdict,
+    }
+}
+
+/// Where things stand in the document.
+struct Lookup<'a>(&'a Document);
+
+impl Lookup<'_> {
+    fn place(&self, pointer: impl Into<String>) -> Place {
+        let pointer = pointer.into();
+        Place {
+            position: self.0.source.locate_key(&pointer),
+            pointer,
+        }
+    }
+
+    /// A key of an object, in whatever case it is written.
+    fn key(&self, parent: &str, key: &str) -> Option<Place> {
+        let map = self.0.root.pointer(parent)?.as_object()?;
+        let (found, _) = keys::lookup(map, key)?;
+        Some(self.place(pointer_join(parent, found)))
+    }
+
+    /// A key of an endpoint, else of the service.
+    fn inherited(&self, endpoint: &str, key: &str) -> Option<Place> {
+        self.key(endpoint, key).or_else(|| self.key("", key))
+    }
+
+    /// A setting of a service component.
+    fn setting(&self, namespace: &str, key: &str) -> Option<Place> {
+        let namespace = self.0.service.extra_config.get(namespace)?;
+        self.key(&namespace.pointer, key)
+    }
+}
+
+struct Walk<'a> {
+    document: &'a Document,
+    at: Lookup<'a>,
+    gateway: Arc<Gateway>,
+    request: &'a Request,
+    ctx: Ctx,
+    client: ClientAddr,
+    edits: Edits,
+    steps: Vec<Step>,
+    calls: Vec<CallPlan>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(document: &'a Document, gateway: Arc<Gateway>, request: &'a Request) -> Self {
+        Self {
+            document,
+            at: Lookup(document),
+            request,
+            ctx: Ctx::new(Arc::clone(&gateway)),
+            client: gateway.service.client_ip.resolve(request),
+            gateway,
+            edits: Edits::default(),
+            steps: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    fn native(&self) -> bool {
+        self.gateway.dialect == Dialect::Native
+    }
+
+    /// Adds a decision; the last one is open for notes.
+    fn step(&mut self, name: &str, outcome: Outcome, text: String, because: Option<Place>) {
+        let name = name.to_owned();
+        self.steps.push(Step {
+            name,
+            outcome,
+            text,
+            because,
+            notes: Vec::new(),
+        });
+    }
+
+    fn note(&mut self, text: impl Into<String>, because: Option<Place>) {
+        if let Some(step) = self.steps.last_mut() {
+            step.notes.push((text.into(), because));
+        }
+    }
+
+    fn refused(&self, error: &Error) -> Verdict {
+        Verdict::Refused {
+            status: self.gateway.service.errors.status(error),
+            reason: error.reason,
+            text: error.text.to_string(),
+        }
+    }
+
+    fn whole(&mut self) -> Result<Verdict, Error> {
+        self.identify();
+        self.limits()?;
+        self.client_address();
+        if let Some(verdict) = self.route()? {
+            return Ok(verdict);
+        }
+        let gateway = Arc::clone(&self.gateway);
+        let Some(endpoint) = self.ctx.endpoint.and_then(|id| gateway.endpoints.get(id)) else {
+            return Ok(Verdict::Answered { status: 200 });
+        };
+        self.body(endpoint)?;
+        if let Some(status) = self.stages(endpoint)? {
+            return Ok(Verdict::Answered { status });
+        }
+        self.plan(endpoint)?;
+        Ok(Verdict::Served)
+    }
+
+    fn identify(&mut self) {
+        if !self.native() {
+            return;
+        }
+        let sent = self.request.header(&crate::base::reply::X_REQUEST_ID);
+        self.ctx.request_id = request_id::request_id(sent);
+        let text = match sent {
+            Some(sent) if sent == self.ctx.request_id.as_bytes() => {
+                format!("the client's X-Request-ID is kept: {}", self.ctx.request_id)
+            }
+            Some(_) => {
+                "the client's X-Request-ID is not 1 to 128 visible ASCII characters; a fresh \
+                        one is made"
+                    .to_owned()
+            }
+            None => "the client sent none; one is made (req_ and 32 hexadecimal digits)".to_owned(),
+        };
+        self.step("request id", Outcome::Passed, text, None);
+    }
+
+    fn limits(&mut self) -> Result<(), Error> {
+        let limits = &self.gateway.service.limits;
+        let target =
+            self.request.path.len() + self.request.query.as_ref().map_or(0, |q| q.len() + 1);
+        let count = self.request.fields.len();
+        let bytes: usize = self
+            .request
+            .fields
+            .iter()
+            .map(|(n, v)| n.len() + v.len() + 4)
+            .sum();
+        let (uri, fields, section) = (limits.max_uri, limits.max_headers, limits.max_header_bytes);
+        let measured = format!(
+            "target {target} of {} bytes, {count} of {} fields, {bytes} of {} bytes of fields",
+            number(uri),
+            number(fields),
+            number(section)
+        );
+        let setting = |key: &str| self.at.setting("hanzo/limits", key);
+        let (because, fix) = match limits::check(self.request, limits) {
+            Ok(()) => {
+                let block = self.document.service.extra_config.get("hanzo/limits");
+                let because = block.map(|n| self.at.place(n.pointer.as_str()));
+                self.step("limits", Outcome::Passed, measured, because);
+                return Ok(());
+            }
+            Err(reason @ Reason::UriTooLong) => ((reason, setting("max_url")), "max_url"),
+            Err(reason @ Reason::TooManyHeaders) => {
+                ((reason, setting("max_headers")), "max_headers")
+            }
+            Err(reason @ Reason::HeadersTooLarge) => {
+                let own = setting("max_header_bytes");
+                (
+                    (reason, own.or_else(|| self.at.key("", "max_header_bytes"))),
+                    "max_header_bytes",
+                )
+            }
+            Err(reason) => ((reason, None), ""),
+        };
+        let (reason, because) = because;
+        let default = because.is_none() && !fix.is_empty();
+        let text = format!("{} ({measured})", reason.describe());
+        self.step("limits", Outcome::Refused, text, because);
+        if default {
+            self.note(
+                format!("this is the default; raise it with {fix} in hanzo/limits"),
+                None,
+            );
+        }
+        Err(reason.into())
+    }
+
+    fn client_address(&mut self) {
+        let ClientAddr { ip, peer, trusted } = self.client;
+        self.ctx.client = ip;
+        let proxies = self.at.setting("router", "trusted_proxies");
+        let told = |name: &str| {
+            self.request
+                .fields
+                .iter()
+                .any(|(n, _)| n.eq_ignore_ascii_case(name))
+        };
+        let told = told("x-forwarded-for") || told("x-real-ip");
+        let text = match (trusted, ip == peer) {
+            (true, false) => format!("{ip}, told by {peer}, which is trusted"),
+            (true, true) => format!("{ip}, the peer (trusted, but it tells of nobody else)"),
+            (false, _) if told => {
+                format!(
+                    "{ip}, the peer; it is no trusted proxy, so its forwarding fields are not believed"
+                )
+            }
+            (false, _) => format!("{ip}, the peer"),
+        };
+        let missing = proxies.is_none();
+        self.step("client address", Outcome::Passed, text, proxies);
+        if missing && told && !trusted {
+            self.note(
+                "if this peer is your proxy, list it in router.trusted_proxies",
+                None,
+            );
+        } else if missing && trusted {
+            self.note(
+                "KrakenD trusts everybody by default, so any client may choose its address",
+                None,
+            );
+        }
+    }
+
+    fn body(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
+        let limit = endpoint.limits.max_body;
+        let size = match self.request.body {
+            BodySize::None => return Ok(()),
+            BodySize::Known(size) => format!("{size} bytes"),
+            BodySize::Unknown => "of a length not known beforehand".to_owned(),
+        };
+        let of = if limit == u64::MAX {
+            "unlimited".to_owned()
+        } else {
+            format!("{limit} bytes at most")
+        };
+        let own = self
+            .document
+            .service
+            .endpoints
+            .iter()
+            .find(|e| *e.pointer == *endpoint.pointer);
+        let own = own.and_then(|e| e.extra_config.get("hanzo/limits"));
+        let because = own
+            .and_then(|own| self.at.key(&own.pointer, "max_body"))
+            .or_else(|| self.at.setting("hanzo/limits", "max_body"));
+        let checked = endpoint.limits.check_body(self.request.body);
+        let outcome = if checked.is_ok() {
+            Outcome::Passed
+        } else {
+            Outcome::Refused
+        };
+        self.step("body", outcome, format!("{size}; {of}"), because);
+        if checked.is_err() {
+            let fix = format!(
+                "raise max_body in hanzo/limits at {} or at service level",
+                endpoint.pointer
+            );
+            self.note(fix, None);
+        }
+        checked.map_err(Error::from)
+    }
+
+    /// Stages that exist decide; of those that do not, it is said that they would.
+    fn stages(&mut self, endpoint: &Endpoint) -> Result<Option<u16>, Error> {
+        self.missing_stages(endpoint);
+        let gateway = Arc::clone(&self.gateway);
+        for stage in gateway.service.head.iter().chain(endpoint.head.iter()) {
+            if let Some(status) = self.stage(&**stage, endpoint)? {
+                return Ok(Some(status));
+            }
+        }
+        Ok(None)
+    }
+
+    fn stage(&mut self, stage: &dyn HeadStage, endpoint: &Endpoint) -> Result<Option<u16>, Error> {
+        let name = stage.name();
+        let own = self
+            .document
+            .service
+            .endpoints
+            .iter()
+            .find(|e| *e.pointer == *endpoint.pointer);
+        let written = own
+            .and_then(|e| e.extra_config.get(name))
+            .or_else(|| self.document.service.extra_config.get(name));
+        let because = written.map(|namespace| self.at.place(namespace.pointer.as_str()));
+        let stepped = match stage.on_request(self.request, &mut self.edits, &mut self.ctx) {
+            Stepped::Now(outcome) => Some(outcome),
+            Stepped::Wait(_) => None,
+        };
+        match stepped {
+            Some(Ok(Flow::Next)) => self.step(name, Outcome::Passed, "passes".to_owned(), because),
+            Some(Ok(Flow::Reply(reply))) => {
+                let text = format!("answers {} by itself", reply.status);
+                self.step(name, Outcome::Answered, text, because);
+                return Ok(Some(reply.status));
+            }
+            Some(Err(error)) => {
+                self.step(name, Outcome::Refused, error.text.to_string(), because);
+                return Err(error);
+            }
+            None => {
+                let text = "has to ask somebody else, so it decides only while the gateway runs";
+                self.step(name, Outcome::Passed, text.to_owned(), because);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A count, or what stands for the lack of a limit.
+fn number(count: usize) -> String {
+    if count == usize::MAX {
+        "any number of".to_owned()
+    } else {
+        count.to_string()
+    }
+}
+
+#[cfg(test)]
+#[path = "explain/tests.rs"]
+mod tests;

@@ -1,0 +1,523 @@
+//! What goes to each backend: URL, fields and parameters with what was left behind and which key would
+//! let it pass, and what becomes of the answer.
+
+use super::route::lossy;
+use super::{Outcome, Place, Walk};
+use crate::base::{Dialect, Error, Reason};
+use crate::compile::strip;
+use crate::component::{self, Loss};
+use crate::config;
+use crate::gateway::head::{BodySize, Head};
+use crate::gateway::headers::{
+    StripSet, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_FORWARDED_VIA,
+    forward_headers, hop_by_hop,
+};
+use crate::gateway::query;
+use crate::gateway::snapshot::{Backend, Endpoint, Hosts, Plan, StatusRule};
+use crate::gateway::stage::Edits;
+use crate::pipe::Inbound;
+use crate::pipe::call::{Fields, declares_length, wire_fields, wire_target};
+use bytes::Bytes;
+use http::{HeaderName, header};
+use std::collections::{BTreeSet, HashSet};
+use std::time::{Duration, Instant};
+
+/// Parameters and fields that are told about; a request with more is not written by hand.
+const TOLD: usize = 100;
+
+/// A call to one backend.
+#[derive(Clone, Debug)]
+pub struct CallPlan {
+    /// Where the backend stands.
+    pub place: Place,
+    /// Method of the call.
+    pub method: String,
+    /// Path and query; the reason when none can be built.
+    pub target: Result<String, String>,
+    /// The whole URL on each host; one of them is called.
+    pub urls: Vec<String>,
+    /// Fields that go to it.
+    pub fields: Vec<Sent>,
+    /// Fields of the client that do not.
+    pub dropped_fields: Vec<Dropped>,
+    /// Query parameters of the client that do not.
+    pub dropped_query: Vec<Dropped>,
+    /// What becomes of the body.
+    pub body: String,
+    /// What becomes of the answer, in order.
+    pub answer: Vec<(String, Option<Place>)>,
+    /// What the file asks for around the call and nothing implements yet.
+    pub missing: Vec<(String, Option<Place>)>,
+    /// Why the call cannot be made at all.
+    pub refused: Option<Reason>,
+}
+
+/// A field that goes to a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its name.
+    pub name: String,
+    /// Its value; credentials are cut short.
+    pub value: String,
+    /// Whether it is the client's own.
+    pub from_client: bool,
+}
+
+/// Something of the client's that stays behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub why: String,
+    /// What to write so that it passes; `None` when nothing can.
+    pub fix: Option<String>,
+    /// The list that decided.
+    pub because: Option<Place>,
+}
+
+impl Walk<'_> {
+    /// Streams or composes, and calls whom. Refused when no backend at all can be called.
+    pub(super) fn plan(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
+        let document = self.document;
+        let written = document
+            .service
+            .endpoints
+            .iter()
+            .find(|e| *e.pointer == *endpoint.pointer);
+        let written = written.ok_or(Reason::Internal)?;
+        let backends = match &endpoint.plan {
+            Plan::Stream(backend) => std::slice::from_ref(&**backend),
+            Plan::Compose(compose) => &compose.backends,
+        };
+        self.tell_plan(endpoint, written);
+        let fields: Vec<_> = backends
+            .iter()
+            .map(|backend| {
+                let mut fields = Vec::new();
+                let id = self.ctx.request_id.as_str();
+                forward_headers(
+                    &backend.forward,
+                    self.request,
+                    &self.client,
+                    id,
+                    &mut fields,
+                );
+                Edits::apply(&self.edits.upstream, &mut fields);
+                fields
+            })
+            .collect();
+        let strip = StripSet::new(strip::minted(document));
+        let mut refusal = None;
+        for backend in backends {
+            let Some(own) = written.backend.get(backend.index) else {
+                continue;
+            };
+            let inbound = Inbound {
+                ctx: &self.ctx,
+                endpoint,
+                raw_path: &self.request.path,
+                raw_query: self.request.query.as_deref().unwrap_or_default(),
+                body: (self.request.body != BodySize::None).then(Bytes::new),
+                started: Instant::now(),
+            };
+            let call = Call {
+                walk: self,
+                backend,
+                own,
+                written,
+                strip: &strip,
+            };
+            let selected = fields.get(backend.index).cloned().unwrap_or_default();
+            let (plan, error) = call.plan(&inbound, selected);
+            refusal = refusal.or(error);
+            self.calls.push(plan);
+        }
+        let all_fail = self.calls.iter().all(|call| call.refused.is_some());
+        match refusal {
+            Some(error) if all_fail => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn tell_plan(&mut self, endpoint: &Endpoint, written: &config::Endpoint) {
+        let pointer = endpoint.pointer.to_string();
+        let encoding = self.at.inherited(&pointer, "output_encoding");
+        let (text, merge) = match &endpoint.plan {
+            Plan::Stream(_) => (
+                "stream: the backend's answer passes through untouched".to_owned(),
+                None,
+            ),
+            Plan::Compose(compose) => (
+                format!(
+                    "compose: {} backend{}, answered as {}",
+                    compose.backends.len(),
+                    if compose.backends.len() == 1 { "" } else { "s" },
+                    written.output_encoding
+                ),
+                (compose.backends.len() > 1).then_some(compose.merge_timeout),
+            ),
+        };
+        self.step("plan", Outcome::Passed, text, encoding);
+        let timeout = self.at.inherited(&pointer, "timeout");
+        let whose = if timeout.is_some() {
+            ""
+        } else {
+            " (the default)"
+        };
+        let limit = span(endpoint.timeout);
+        let text = match &endpoint.plan {
+            Plan::Stream(_) if self.native() => {
+                let idle = span(self.gateway.service.stream_idle);
+                format!(
+                    "connecting and the answer's head may take {limit}{whose}, each pause after it {idle}"
+                )
+            }
+            _ => format!("the whole may take {limit}{whose}"),
+        };
+        self.note(text, timeout);
+        if let Some(merge) = merge {
+            let text = format!(
+                "parts that are not there after {} are left out",
+                span(merge)
+            );
+            self.note(text, None);
+        }
+        if let Some(control) = endpoint
+            .cache_control
+            .as_ref()
+            .and_then(|c| c.to_str().ok())
+        {
+            let because = self.at.inherited(&pointer, "cache_ttl");
+            self.note(
+                format!("complete answers carry Cache-Control: {control}"),
+                because,
+            );
+        }
+        if written.concurrent_calls > 1 {
+            let because = self.at.key(&pointer, "concurrent_calls");
+            self.note(
+                format!("{} copies of each call race", written.concurrent_calls),
+                because,
+            );
+        }
+    }
+}
+
+/// One backend being told about.
+struct Call<'w, 'a> {
+    walk: &'w Walk<'a>,
+    backend: &'w Backend,
+    own: &'w config::Backend,
+    written: &'w config::Endpoint,
+    strip: &'w StripSet,
+}
+
+impl Call<'_, '_> {
+    fn plan(&self, inbound: &Inbound<'_>, selected: Fields) -> (CallPlan, Option<Error>) {
+        let walk = self.walk;
+        let target = wire_target(self.backend, &walk.ctx, inbound.raw_path, inbound.raw_query);
+        let mut error = target.as_ref().err().cloned();
+        let urls = match (&self.backend.hosts, &target) {
+            (Hosts::Fixed(balancer), Ok(target)) => balancer
+                .all()
+                .iter()
+                .take(TOLD)
+                .map(|host| host.url(target))
+                .collect(),
+            (Hosts::Srv(_), Ok(target)) => {
+                let name = self.own.host.first().map_or("", String::as_str);
+                vec![format!("{}://<SRV {name}>{target}", self.own.sd_scheme)]
+            }
+            (_, Err(_)) => Vec::new(),
+        };
+        if urls.is_empty() && error.is_none() {
+            error = Some(Error::new(Reason::NoHosts, "no hosts available"));
+        }
+        let fields = wire_fields(self.backend, selected);
+        let plan = CallPlan {
+            place: walk.at.place(self.own.pointer.as_str()),
+            method: self.backend.method.to_string(),
+            target: target.map_err(|error| error.text.into_owned()),
+            urls,
+            dropped_fields: self.dropped_fields(),
+            dropped_query: self.dropped_query(),
+            body: self.body(),
+            answer: self.answer(),
+            missing: self.missing(),
+            refused: error.as_ref().map(|error| error.reason),
+            fields: fields
+                .iter()
+                .take(TOLD)
+                .map(|(n, v)| self.sent(n, v.as_bytes()))
+                .collect(),
+        };
+        (plan, error)
+    }
+
+    fn sent(&self, name: &HeaderName, value: &[u8]) -> Sent {
+        let from_client = self
+            .walk
+            .request
+            .fields
+            .iter()
+            .any(|(n, v)| n.eq_ignore_ascii_case(name.as_str()) && v.as_slice() == value);
+        let secret = [
+            header::AUTHORIZATION,
+            header::COOKIE,
+            header::PROXY_AUTHORIZATION,
+        ]
+        .contains(name)
+            || ["key", "token", "secret"]
+                .iter()
+                .any(|word| name.as_str().contains(word));
+        let mut value = lossy(value);
+        if secret && value.chars().count() > 12 {
+            value = format!("{}…", value.chars().take(12).collect::<String>());
+        }
+        Sent {
+            name: name.as_str().to_owned(),
+            value,
+            from_client,
+        }
+    }
+
+    fn dropped_fields(&self) -> Vec<Dropped> {
+        let mut seen = HashSet::new();
+        let mut dropped = Vec::new();
+        for (name, _) in self.walk.request.fields.iter().take(TOLD) {
+            let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+                continue;
+            };
+            if seen.insert(parsed.clone())
+                && let Some((why, fix, because)) = self.why_field(&parsed, name)
+            {
+                dropped.push(Dropped {
+                    name: name.clone(),
+                    why,
+                    fix,
+                    because,
+                });
+            }
+        }
+        dropped
+    }
+
+    /// Why a field of the client stays behind; `None` when it does not.
+    fn why_field(
+        &self,
+        name: &HeaderName,
+        shown: &str,
+    ) -> Option<(String, Option<String>, Option<Place>)> {
+        let native = self.walk.gateway.dialect == Dialect::Native;
+        let never = |why: &str| Some((why.to_owned(), None, None));
+        if [header::HOST, X_FORWARDED_FOR, X_FORWARDED_HOST].contains(name)
+            || (native && [X_FORWARDED_PROTO, header::VIA].contains(name))
+            || (native && *name == crate::base::reply::X_REQUEST_ID)
+        {
+            return None;
+        }
+        if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name) {
+            return None;
+        }
+        if native {
+            if hop_by_hop(name) {
+                return never(
+                    "it belongs to the connection with the client and is never forwarded",
+                );
+            }
+            if self.strip.contains(name.as_str()) {
+                return never("it tells who the caller is, which only the gateway may say");
+            }
+            if [X_FORWARDED_VIA, crate::base::reply::X_GATEWAY_VERSION].contains(name) {
+                return never("the gateway writes this field itself");
+            }
+            if self.nominated(name) {
+                return never("the client's Connection field names it, so it ends here");
+            }
+        }
+        if *name == header::TRAILER {
+            return never("trailers of requests are not forwarded");
+        }
+        if self.backend.forward.passes(name) {
+            return None;
+        }
+        Some(self.filtered(
+            shown,
+            "input_headers",
+            &self.written.input_headers,
+            |listed| listed.eq_ignore_ascii_case(shown),
+        ))
+    }
+
+    fn nominated(&self, name: &HeaderName) -> bool {
+        let mut found = false;
+        self.walk.request.each(&mut |field, value| {
+            found |= field.eq_ignore_ascii_case("connection")
+                && value.split(|&b| b == b',').any(|token| {
+                    token
+                        .trim_ascii()
+                        .eq_ignore_ascii_case(name.as_str().as_bytes())
+                });
+        });
+        found
+    }
+
+    /// Which of the two lists stops a name, and what to write.
+    fn filtered(
+        &self,
+        shown: &str,
+        key: &str,
+        endpoint: &[String],
+        same: impl Fn(&str) -> bool,
+    ) -> (String, Option<String>, Option<Place>) {
+        let at = &self.walk.at;
+        let here = self.written.pointer.as_str();
+        let default = key == "input_headers" && endpoint.is_empty() && same("Content-Type");
+        if default || endpoint.iter().any(|listed| listed == "*" || same(listed)) {
+            let place = at.key(&self.own.pointer, key);
+            let why = format!("the backend's own {key} does not list it");
+            let fix = format!("add \"{shown}\" to {key} at {}", self.own.pointer);
+            return (why, Some(fix), place);
+        }
+        let place = at.key(here, key);
+        let why = match &place {
+            Some(_) => format!("{key} does not list it"),
+            None => format!("the endpoint has no {key}, and nothing is forwarded unasked"),
+        };
+        (
+            why,
+            Some(format!("add \"{shown}\" to {key} at {here}")),
+            place,
+        )
+    }
+
+    fn dropped_query(&self) -> Vec<Dropped> {
+        let raw = self.walk.request.query.as_deref().unwrap_or_default();
+        let mut dropped: Vec<Dropped> = Vec::new();
+        let written = raw
+            .split(|&b| b == b'&')
+            .filter(|piece| !piece.is_empty())
+            .count();
+        let pairs: Vec<_> = query::pairs(raw).collect();
+        let mut seen = BTreeSet::new();
+        for (name, _) in pairs.iter().take(TOLD) {
+            if self.backend.query.passes(name) || !seen.insert(name.clone()) {
+                continue;
+            }
+            let name = lossy(name);
+            let lists = &self.written.input_query_strings;
+            let (why, fix, because) =
+                self.filtered(&name, "input_query_strings", lists, |listed| listed == name);
+            dropped.push(Dropped {
+                name,
+                why,
+                fix,
+                because,
+            });
+        }
+        if written > pairs.len() && written <= query::MAX_PAIRS {
+            let why = format!(
+                "{} of the query's parts hold ; or a % that is no escape, and are skipped",
+                written - pairs.len()
+            );
+            let fix = Some("encode ; as %3B and % as %25".to_owned());
+            dropped.push(Dropped {
+                name: "?".to_owned(),
+                why,
+                fix,
+                because: None,
+            });
+        }
+        dropped
+    }
+
+    fn body(&self) -> String {
+        let declared = declares_length(self.backend, &self.walk.ctx);
+        match self.walk.request.body {
+            BodySize::None => "none".to_owned(),
+            BodySize::Known(size) if declared => format!("{size} bytes, with Content-Length"),
+            BodySize::Known(size) => {
+                format!("{size} bytes, chunked (Content-Length is not in input_headers)")
+            }
+            BodySize::Unknown => "chunked".to_owned(),
+        }
+    }
+
+    fn answer(&self) -> Vec<(String, Option<Place>)> {
+        let own = self.own;
+        let place = |key: &str| self.walk.at.key(&own.pointer, key);
+        let mut all = Vec::new();
+        if self.written.output_encoding == "no-op" {
+            if self.backend.follow_redirects {
+                all.push((
+                    "redirects of the backend are followed here".to_owned(),
+                    None,
+                ));
+            }
+            return all;
+        }
+        let list = if own.is_collection {
+            ", a list (put under \"collection\")"
+        } else {
+            ""
+        };
+        all.push((format!("read as {}{list}", own.encoding), place("encoding")));
+        let status = match &self.backend.errors {
+            StatusRule::Hide => "any status but 200 and 201 is a failure".to_owned(),
+            StatusRule::Details(name) => format!("other statuses become data under error_{name}"),
+            StatusRule::Code => "other statuses are shown to the client".to_owned(),
+        };
+        let http = own.extra_config.get("backend/http");
+        all.push((status, http.map(|n| self.walk.at.place(n.pointer.as_str()))));
+        if !own.target.is_empty() {
+            all.push((
+                format!("only {} of it is kept", own.target),
+                place("target"),
+            ));
+        }
+        if !own.allow.is_empty() {
+            all.push((
+                format!("only these are kept: {}", own.allow.join(", ")),
+                place("allow"),
+            ));
+        }
+        if !own.deny.is_empty() && own.allow.is_empty() {
+            all.push((
+                format!("these are dropped: {}", own.deny.join(", ")),
+                place("deny"),
+            ));
+        }
+        for (from, to) in own.mapping.iter().take(TOLD) {
+            all.push((format!("{from} is renamed to {to}"), place("mapping")));
+        }
+        if !own.group.is_empty() {
+            all.push((format!("put under \"{}\"", own.group), place("group")));
+        }
+        all
+    }
+
+    fn missing(&self) -> Vec<(String, Option<Place>)> {
+        let mut all = Vec::new();
+        for namespace in &self.own.extra_config.0 {
+            let Some(row) = component::not_yet(&namespace.name) else {
+                continue;
+            };
+            if namespace.name.starts_with("telemetry/") {
+                continue;
+            }
+            let what = match row.loss {
+                Loss::Protection => "it would guard this call",
+                Loss::Function => "it would change this call or its answer",
+                Loss::Comfort => "it would serve this call",
+            };
+            let text = format!("{} is not implemented yet; {what}", namespace.name);
+            all.push((text, Some(self.walk.at.place(namespace.pointer.as_str()))));
+        }
+        all
+    }
+}
+
+fn span(span: Duration) -> String {
+    config::duration::format(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
+}
