@@ -32,3 +32,5 @@ pub mod config;
 pub mod component;
 
 pub mod compile;
+
+pub mod serve;

@@ -1,0 +1,95 @@
+//! Small work beside the requests: writing the log, leaving when the last connection is gone, closing
+//! what has idled too long.
+
+use crate::edge::connections::Connections;
+use crate::telemetry::sink::Sink;
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the drain looks whether all connections are gone.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Writes log lines until the process ends.
+#[derive(Debug)]
+pub struct Flush;
+
+#[async_trait]
+impl BackgroundService for Flush {
+    async fn start(&self, _: ShutdownWatch) {
+        Sink::stdout().run().await;
+    }
+}
+
+/// Ends the process as soon as it is drained: the platform would sleep the whole grace period.
+#[derive(Debug)]
+pub struct Drain {
+    connections: Arc<Connections>,
+    draining: Arc<AtomicBool>,
+    grace: Duration,
+}
+
+impl Drain {
+    /// A drain of at most `grace`.
+    pub fn new(connections: Arc<Connections>, draining: Arc<AtomicBool>, grace: Duration) -> Self {
+        Self {
+            connections,
+            draining,
+            grace,
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Drain {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        if shutdown.wait_for(|down| *down).await.is_err() {
+            return;
+        }
+        self.draining.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + self.grace;
+        let again = second_signal();
+        tokio::pin!(again);
+        loop {
+            let open = self.connections.open();
+            if open == 0 || Instant::now() >= deadline {
+                log::info!(connections = open; "drained");
+                return leave();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = &mut again => {
+                    log::warn!(connections = open; "second signal: leaving at once");
+                    return leave();
+                }
+            }
+        }
+    }
+}
+
+/// SIGTERM or SIGINT once more.
+async fn second_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "everything is drained; the platform would sleep on"
+)]
+fn leave() {
+    Sink::stdout().flush();
+    std::process::exit(0);
+}

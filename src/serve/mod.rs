@@ -1,0 +1,11 @@
+//! Start and end of the process: listeners, background work, signals, reload, drain.
+
+pub mod admin;
+pub mod background;
+pub mod boot;
+pub mod probes;
+pub mod reload;
+pub mod signals;
+
+pub use boot::{Boot, Options, StartError, start};
+pub use reload::Reload;
