@@ -34,3 +34,5 @@ pub mod component;
 pub mod compile;
 
 pub mod serve;
+
+pub mod demo;
