@@ -36,3 +36,5 @@ pub mod compile;
 pub mod serve;
 
 pub mod demo;
+
+pub mod cli;

@@ -1,0 +1,301 @@
+//! Which file is read and in whose words, the only place that looks at the environment.
+//!
+//! KrakenD knows one language and no default file; here the dialect is the flag's, else
+//! `HANZO_COMPAT`'s, else the name's that was called (`krakend`), else the file's `hanzo/compat`.
+
+use crate::base::{Code, Dialect, Problem, Report};
+use crate::cli::args::{Compat, Input};
+use crate::compile::{self, Compiled, Shared};
+use crate::component::hanzo::compat;
+use crate::config::{Document, Format, LoadOptions, Source, load as reading};
+use std::path::{Path, PathBuf};
+
+/// Read when no file is named; the first that exists.
+pub const DEFAULT_FILES: [&str; 2] = ["/etc/hanzo/krakend.json", "/etc/krakend/krakend.json"];
+
+/// A file that was read and compiled, as far as either went.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file as written; `None` when its syntax is broken.
+    pub document: Option<Document>,
+    /// Its text, to show findings in.
+    pub source: Source,
+    /// What requests would meet; `None` exactly when the report holds an error.
+    pub compiled: Option<Compiled>,
+    /// Everything that was found.
+    pub report: Report,
+    /// Whose words it speaks.
+    pub dialect: Dialect,
+}
+
+/// The environment of this process. What is no Unicode cannot mean anything to us.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Reads and compiles the file of the command line. `krakend` says whether the program was called by
+/// that name; `port` wins over the file's; `debug` switches KrakenD's debug endpoint on (krakend
+/// dialect only).
+pub fn load(
+    input: &Input,
+    krakend: bool,
+    port: Option<u16>,
+    shared: &Shared,
+    debug: bool,
+) -> Loaded {
+    load_in(&environment(), input, krakend, port, shared, debug)
+}
+
+/// As [`load`], in this environment.
+pub fn load_in(
+    env: &[(String, String)],
+    input: &Input,
+    krakend: bool,
+    port: Option<u16>,
+    shared: &Shared,
+    debug: bool,
+) -> Loaded {
+    let mut report = Report::default();
+    let asked = asked_dialect(env, input, krakend, &mut report);
+    let path = match input.config.clone().or_else(default_file) {
+        Some(path) => path,
+        None => {
+            report.push(no_file());
+            return Loaded::nothing(String::new(), report, asked);
+        }
+    };
+    let name = path.display().to_string();
+    refuse_templates(env, &mut report);
+    let format = Format::of(&path);
+    let Some(text) = reading::read_text(&path, format, &mut report) else {
+        return Loaded::nothing(name, report, asked);
+    };
+    let options = LoadOptions {
+        env: env.to_vec(),
+        strict: false,
+        port,
+        dialect: asked.unwrap_or_default(),
+    };
+    let read = Read {
+        path: &path,
+        name: &name,
+        text: &text,
+        format,
+    };
+    let (mut document, found, dialect) = read.document(options, asked);
+    report.problems.extend(found.problems);
+    if let Some(document) = document.as_mut() {
+        document.service.debug_endpoint |= debug && dialect == Dialect::Krakend;
+    }
+    let compiled = document
+        .as_ref()
+        .and_then(|document| compile::compile(document, dialect, shared, &mut report));
+    let source = match &document {
+        Some(document) => document.source.clone(),
+        None => Source::plain(name, text),
+    };
+    Loaded {
+        document,
+        source,
+        compiled,
+        report,
+        dialect,
+    }
+}
+
+impl Loaded {
+    fn nothing(name: String, report: Report, dialect: Option<Dialect>) -> Self {
+        Self {
+            document: None,
+            source: Source::plain(name, ""),
+            compiled: None,
+            report,
+            dialect: dialect.unwrap_or_default(),
+        }
+    }
+}
+
+/// A text on its way to a document.
+struct Read<'a> {
+    path: &'a Path,
+    name: &'a str,
+    text: &'a str,
+    format: Format,
+}
+
+impl Read<'_> {
+    /// The document. Which paths are allowed depends on the dialect, and the file may choose it: then
+    /// the text is read a second time, in its own words.
+    fn document(
+        &self,
+        mut options: LoadOptions,
+        asked: Option<Dialect>,
+    ) -> (Option<Document>, Report, Dialect) {
+        let (document, report) = self.once(&options);
+        let chosen = document
+            .as_ref()
+            .and_then(|d| compat::dialect(&d.service.extra_config));
+        let dialect = asked.or(chosen).unwrap_or_default();
+        if dialect == options.dialect {
+            return (document, report, dialect);
+        }
+        options.dialect = dialect;
+        let (document, report) = self.once(&options);
+        (document, report, dialect)
+    }
+
+    fn once(&self, options: &LoadOptions) -> (Option<Document>, Report) {
+        let mut report = Report::default();
+        let mut document = reading::parse(self.name, self.text, self.format, options, &mut report);
+        if let Some(document) = document.as_mut() {
+            self.path.clone_into(&mut document.file);
+        }
+        (document, report)
+    }
+}
+
+fn default_file() -> Option<PathBuf> {
+    DEFAULT_FILES
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+}
+
+fn no_file() -> Problem {
+    let [own, krakend] = DEFAULT_FILES;
+    Problem::error(
+        Code::Unreadable,
+        "",
+        format!("no file is named, and neither {own} nor {krakend} exists"),
+    )
+    .hint("name one with -c FILE")
+}
+
+/// What the command line or the environment asks for; nothing leaves the choice to the file.
+fn asked_dialect(
+    env: &[(String, String)],
+    input: &Input,
+    krakend: bool,
+    report: &mut Report,
+) -> Option<Dialect> {
+    if let Some(compat) = input.compat {
+        return Some(match compat {
+            Compat::Krakend => Dialect::Krakend,
+            Compat::Native => Dialect::Native,
+        });
+    }
+    match variable(env, "HANZO_COMPAT") {
+        Some("krakend") => return Some(Dialect::Krakend),
+        Some("native") => return Some(Dialect::Native),
+        Some(other) => {
+            let message = format!(
+                "HANZO_COMPAT is \"{}\", which is no dialect",
+                other.escape_debug()
+            );
+            let problem = Problem::error(Code::Environment, "", message);
+            report.push(problem.hint("set it to krakend or native, or unset it"));
+        }
+        None => {}
+    }
+    krakend.then_some(Dialect::Krakend)
+}
+
+/// A file full of `{{ … }}` would only give a riddle of syntax errors.
+fn refuse_templates(env: &[(String, String)], report: &mut Report) {
+    if variable(env, "FC_ENABLE").is_some() {
+        let message =
+            "FC_ENABLE is set, but templates (flexible configuration) are not implemented yet";
+        report.push(Problem::error(Code::NotYet, "", message).hint(
+            "unset FC_ENABLE and give the file that the templates make (KrakenD writes it to FC_OUT)",
+        ));
+    }
+}
+
+fn variable<'e>(env: &'e [(String, String)], name: &str) -> Option<&'e str> {
+    let found = env
+        .iter()
+        .find(|(n, _)| n == name)
+        .map(|(_, value)| value.as_str());
+    found.filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(text: &str, env: &[(&str, &str)], compat: Option<Compat>, krakend: bool) -> Loaded {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("krakend.json");
+        std::fs::write(&path, text).unwrap();
+        let env: Vec<_> = env
+            .iter()
+            .map(|&(n, v)| (n.to_owned(), v.to_owned()))
+            .collect();
+        let input = Input {
+            config: Some(path),
+            compat,
+        };
+        load_in(&env, &input, krakend, None, &Shared::new(1).unwrap(), false)
+    }
+
+    const PLAIN: &str = r#"{"version": 3}"#;
+    const KRAKEND: &str =
+        r#"{"version": 3, "extra_config": {"hanzo/compat": {"dialect": "krakend"}}}"#;
+
+    #[test]
+    fn the_flag_wins_over_environment_name_and_file() {
+        let env = [("HANZO_COMPAT", "krakend")];
+        assert_eq!(
+            loaded(KRAKEND, &env, Some(Compat::Native), true).dialect,
+            Dialect::Native
+        );
+    }
+
+    #[test]
+    fn the_environment_wins_over_name_and_file() {
+        let env = [("HANZO_COMPAT", "native")];
+        assert_eq!(loaded(KRAKEND, &env, None, true).dialect, Dialect::Native);
+    }
+
+    #[test]
+    fn the_name_and_then_the_file_decide() {
+        assert_eq!(loaded(PLAIN, &[], None, true).dialect, Dialect::Krakend);
+        assert_eq!(loaded(KRAKEND, &[], None, false).dialect, Dialect::Krakend);
+        assert_eq!(loaded(PLAIN, &[], None, false).dialect, Dialect::Native);
+    }
+
+    #[test]
+    fn a_dialect_that_nobody_speaks_is_refused() {
+        let loaded = loaded(PLAIN, &[("HANZO_COMPAT", "kong")], None, false);
+        assert_eq!(loaded.report.problems[0].code, Code::Environment);
+        assert!(loaded.compiled.is_none());
+    }
+
+    #[test]
+    fn templates_are_refused_in_words() {
+        let loaded = loaded("{{ template }}", &[("FC_ENABLE", "1")], None, false);
+        assert_eq!(loaded.report.problems[0].code, Code::NotYet);
+        assert!(loaded.report.has_errors());
+    }
+
+    #[test]
+    fn a_broken_file_still_has_its_text() {
+        let loaded = loaded("{\n  oops", &[], None, false);
+        assert!(loaded.document.is_none());
+        assert_eq!(loaded.source.line(2), Some("  oops"));
+        assert_eq!(loaded.report.problems[0].code, Code::Syntax);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let input = Input {
+            config: Some("/no/such.json".into()),
+            compat: None,
+        };
+        let loaded = load_in(&[], &input, false, None, &Shared::new(1).unwrap(), false);
+        assert_eq!(loaded.source.name, "/no/such.json");
+        assert!(loaded.report.problems[0].message.contains("/no/such.json"));
+    }
+}
