@@ -1,0 +1,28 @@
+//! Micro benchmarks, in one binary: one module a subject, each on data that is built beforehand.
+//!
+//! `cargo bench --bench main -- router` runs one subject. What a request costs as a whole is
+//! measured over loopback by `benches/load/run.py`.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up stops"
+)]
+
+mod bodies;
+mod documents;
+mod heads;
+mod router;
+
+use criterion::Criterion;
+
+/// The allocator of the gateway itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    router::all(&mut criterion);
+    heads::all(&mut criterion);
+    bodies::all(&mut criterion);
+    documents::all(&mut criterion);
+    criterion.final_summary();
+}
