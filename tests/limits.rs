@@ -33,30 +33,20 @@ fn gateway(origin: &Origin, limits: Value) -> Gateway {
 
 /// The error body with all its fields, and nothing more.
 fn assert_error(answer: &Answer, status: u16, error: &str) {
+    answer.assert_error(status, error);
     let body = answer.json();
-    assert_eq!(answer.status(), status, "{answer:?}");
-    assert_eq!(body["status"], json!(status), "{answer:?}");
-    assert_eq!(body["error"], json!(error), "{answer:?}");
-    assert!(
-        body["message"]
-            .as_str()
-            .is_some_and(|text| !text.is_empty())
-    );
     assert!(
         body["request_id"]
             .as_str()
             .is_some_and(|id| id.starts_with("req_")),
         "{answer:?}"
     );
-    assert_eq!(body["request_id"].as_str(), answer.header("x-request-id"));
     assert_eq!(body.get("retry_after").is_some(), status == 503);
     assert_eq!(
         body.as_object().unwrap().len(),
         if status == 503 { 5 } else { 4 },
         "{answer:?}"
     );
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert!(answer.header("proxy-status").is_some(), "{answer:?}");
 }
 

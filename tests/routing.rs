@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Gateway, Origin, eventually, ports};
+use crate::support::{Gateway, Origin, eventually, ports};
 
 /// An endpoint whose backend's path says what it got.
 fn route(origin: &Origin, path: &str, pattern: &str) -> Value {
@@ -28,18 +28,6 @@ fn gateway(origin: &Origin, routes: &[(&str, &str)]) -> Gateway {
 /// A composed endpoint of `GET /x`.
 fn simple(origin: &Origin) -> Value {
     json!([{"endpoint": "/x", "backend": [{"url_pattern": "/up", "host": [origin.url()]}]}])
-}
-
-fn assert_error(answer: &Answer, status: u16, error: &str) {
-    let body = answer.json();
-    assert_eq!(answer.status(), status, "{answer:?}");
-    assert_eq!(
-        (&body["status"], &body["error"]),
-        (&json!(status), &json!(error)),
-        "{answer:?}"
-    );
-    assert_eq!(body["request_id"].as_str(), answer.header("x-request-id"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
 #[test]
@@ -73,7 +61,7 @@ fn what_is_encoded_in_a_parameter_cannot_leave_it() {
     assert_eq!(gateway.get("/u/a%20b").text(), "/up/a%20b/end");
     for path in ["/u/%253f", "/u/%3Fa=1", "/u/a%23b", "/u/%2561", "/u/100%25"] {
         let answer = gateway.get(path);
-        assert_error(&answer, 400, "bad_request");
+        answer.assert_error(400, "bad_request");
     }
     assert_eq!(origin.requests().len(), 1);
 }
@@ -109,8 +97,7 @@ fn dot_segments_never_reach_a_backend() {
             answer.status() == 400 || answer.status() == 404,
             "{path}: {answer:?}"
         );
-        assert_error(
-            &answer,
+        answer.assert_error(
             answer.status(),
             if answer.status() == 400 {
                 "bad_request"
@@ -164,7 +151,7 @@ fn the_catch_all_takes_what_nobody_wants() {
 fn an_unknown_path_is_not_found() {
     let origin = mirror();
     let answer = gateway(&origin, &[("/x", "/up")]).get("/y");
-    assert_error(&answer, 404, "not_found");
+    answer.assert_error(404, "not_found");
     let krakend = Gateway::krakend(json!({"endpoints": simple(&origin)}));
     let answer = krakend.get("/y");
     assert_eq!(
@@ -186,7 +173,7 @@ fn a_method_that_a_path_lacks_is_told_with_those_it_has() {
         .client()
         .request("DELETE", "/x", &[], "")
         .answer();
-    assert_error(&answer, 405, "method_not_allowed");
+    answer.assert_error(405, "method_not_allowed");
     let allow = answer.header("allow").unwrap();
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
     let answer = Gateway::krakend(config)
@@ -211,7 +198,7 @@ fn a_missing_method_may_be_told_as_a_missing_path() {
         .client()
         .request("DELETE", "/x", &[], "")
         .answer();
-    assert_error(&answer, 404, "not_found");
+    answer.assert_error(404, "not_found");
 }
 
 #[test]
@@ -310,8 +297,8 @@ fn redirects_can_be_switched_off() {
         "extra_config": {"router": {"disable_redirect_trailing_slash": true, "disable_redirect_fixed_path": true}},
         "endpoints": simple(&origin)
     }));
-    assert_error(&gateway.get("/x/"), 404, "not_found");
-    assert_error(&gateway.get("/X"), 404, "not_found");
+    gateway.get("/x/").assert_error(404, "not_found");
+    gateway.get("/X").assert_error(404, "not_found");
 }
 
 #[test]
@@ -376,11 +363,7 @@ fn options_are_answered_where_that_is_switched_on() {
     post["method"] = json!("POST");
     let mut config = json!({"endpoints": [post, route(&origin, "/x", "/up")]});
     let ask = |gateway: &Gateway| gateway.client().request("OPTIONS", "/x", &[], "").answer();
-    assert_error(
-        &ask(&Gateway::native(config.clone())),
-        405,
-        "method_not_allowed",
-    );
+    ask(&Gateway::native(config.clone())).assert_error(405, "method_not_allowed");
     config["extra_config"] = json!({"router": {"auto_options": true}});
     let answer = ask(&Gateway::native(config.clone()));
     assert_eq!((answer.status(), answer.text().as_str()), (200, ""));

@@ -113,6 +113,7 @@ fn request(args: &Explain) -> Result<Request, String> {
         fields,
         peer: args.client,
         secure: url.secure,
+        version: "1.1",
         body,
     })
 }

@@ -8,6 +8,7 @@ mod backends;
 mod missing;
 mod route;
 
+pub use crate::gateway::plain::Plain as Request;
 pub use backends::{CallPlan, Dropped, Sent};
 pub(crate) use missing::is_public;
 
@@ -20,69 +21,7 @@ use crate::gateway::head::{BodySize, Head};
 use crate::gateway::snapshot::{Endpoint, Gateway};
 use crate::gateway::stage::{Edits, Flow, HeadStage, Step as Stepped};
 use crate::gateway::{limits, request_id};
-use http::{HeaderName, Method};
-use std::net::IpAddr;
 use std::sync::Arc;
-
-/// A request that nobody sent.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Method.
-    pub method: Method,
-    /// Path, percent-encoded.
-    pub path: Vec<u8>,
-    /// Query, without `?`.
-    pub query: Option<Vec<u8>>,
-    /// Authority.
-    pub host: Vec<u8>,
-    /// Fields in order, `Host` among them.
-    pub fields: Vec<(String, Vec<u8>)>,
-    /// The other end of the connection.
-    pub peer: IpAddr,
-    /// Whether the client speaks TLS.
-    pub secure: bool,
-    /// Size of the body.
-    pub body: BodySize,
-}
-
-impl Head for Request {
-    fn method(&self) -> &Method {
-        &self.method
-    }
-    fn path(&self) -> &[u8] {
-        &self.path
-    }
-    fn query(&self) -> Option<&[u8]> {
-        self.query.as_deref()
-    }
-    fn host(&self) -> &[u8] {
-        &self.host
-    }
-    fn header(&self, name: &HeaderName) -> Option<&[u8]> {
-        let found = self
-            .fields
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name.as_str()));
-        found.map(|(_, value)| value.as_slice())
-    }
-    fn each(&self, each: &mut dyn FnMut(&str, &[u8])) {
-        for (name, value) in &self.fields {
-            each(name, value);
-        }
-    }
-    fn peer(&self) -> IpAddr {
-        self.peer
-    }
-    fn secure(&self) -> bool {
-        self.secure
-    }
-    fn version(&self) -> &'static str {
-        "1.1"
-    }
-    fn body(&self) -> BodySize {
-        self.body
-    }
-}
 
 /// A place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

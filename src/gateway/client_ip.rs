@@ -174,14 +174,14 @@ fn parse_net(entry: &str) -> Option<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::sample::Sample;
+    use crate::gateway::plain::Plain;
 
     fn list(items: &[&str]) -> Vec<String> {
         items.iter().map(|&i| i.to_owned()).collect()
     }
 
     fn ip(rules: &ClientIpRules, peer: &str, fields: &[(&str, &str)]) -> String {
-        let head = Sample::get("/").peer_at(peer).fields(fields);
+        let head = Plain::get("/").peer_at(peer).fields(fields);
         rules.resolve(&head).ip.to_string()
     }
 
@@ -280,7 +280,7 @@ mod tests {
             };
             let (rules, bad) = ClientIpRules::compile(dialect, settings);
             assert_eq!(bad, ["x"]);
-            let last = Sample::get("/").peer_at("10.0.0.2");
+            let last = Plain::get("/").peer_at("10.0.0.2");
             assert_eq!(rules.resolve(&last).trusted, trusts_last);
         }
     }

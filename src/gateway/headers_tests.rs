@@ -1,7 +1,7 @@
 //! Tests of `headers.rs`.
 
 use super::*;
-use crate::gateway::sample::Sample;
+use crate::gateway::plain::Plain;
 
 const CURL: &[(&str, &str)] = &[
     ("Host", "gw.test"),
@@ -31,7 +31,7 @@ fn rules(dialect: Dialect, endpoint: &[&str], backend: &[&str]) -> ForwardRules 
 }
 
 /// The fields sent, as sorted lines `name: value`.
-fn sent(rules: &ForwardRules, head: &Sample, client: ClientAddr) -> Vec<String> {
+fn sent(rules: &ForwardRules, head: &Plain, client: ClientAddr) -> Vec<String> {
     let mut out = Vec::new();
     forward_headers(rules, head, &client, "req_1", &mut out);
     lines(&out)
@@ -48,7 +48,7 @@ fn lines(out: &Fields) -> Vec<String> {
 }
 
 fn krakend(endpoint: &[&str], backend: &[&str], fields: &[(&str, &str)]) -> Vec<String> {
-    let head = Sample::get("/").fields(fields);
+    let head = Plain::get("/").fields(fields);
     sent(
         &rules(Dialect::Krakend, endpoint, backend),
         &head,
@@ -132,7 +132,7 @@ fn krakend_takes_the_first_user_agent() {
     );
 }
 
-fn native(endpoint: &[&str], backend: &[&str], head: &Sample, trusted: bool) -> Vec<String> {
+fn native(endpoint: &[&str], backend: &[&str], head: &Plain, trusted: bool) -> Vec<String> {
     let client = client("9.9.9.9", "10.0.0.1", trusted);
     let lines = sent(&rules(Dialect::Native, endpoint, backend), head, client);
     let ours = [
@@ -154,7 +154,7 @@ fn native(endpoint: &[&str], backend: &[&str], head: &Sample, trusted: bool) -> 
 
 #[test]
 fn native_adds_its_own_fields() {
-    let head = Sample::get("/").fields(&[("Content-Type", "x/y"), ("X-Request-ID", "theirs")]);
+    let head = Plain::get("/").fields(&[("Content-Type", "x/y"), ("X-Request-ID", "theirs")]);
     assert_eq!(
         native(&[], &[], &head, false),
         [
@@ -169,7 +169,7 @@ fn native_adds_its_own_fields() {
 
 #[test]
 fn native_strips_hop_by_hop_nominated_and_identity_fields() {
-    let head = Sample::get("/").fields(&[
+    let head = Plain::get("/").fields(&[
         ("Connection", "close, X-Secret"),
         ("connection", "x-other"),
         ("X-Secret", "1"),
@@ -207,7 +207,7 @@ fn native_strips_hop_by_hop_nominated_and_identity_fields() {
 
 #[test]
 fn native_appends_to_the_chain_of_a_trusted_proxy_only() {
-    let head = Sample::get("/").fields(&[
+    let head = Plain::get("/").fields(&[
         ("X-Forwarded-For", "1.1.1.1"),
         ("x-forwarded-for", "2.2.2.2, 3.3.3.3"),
         ("X-Forwarded-Host", "shop.test"),
@@ -236,7 +236,7 @@ fn native_appends_to_the_chain_of_a_trusted_proxy_only() {
 
 #[test]
 fn native_keeps_its_identification_past_the_second_filter() {
-    let head = Sample::get("/").fields(&[("X-A", "1")]);
+    let head = Plain::get("/").fields(&[("X-A", "1")]);
     assert_eq!(
         native(&["*"], &["X-A"], &head, false),
         ["via: 1.1 hanzo-gateway", "x-a: 1"]
@@ -246,13 +246,13 @@ fn native_keeps_its_identification_past_the_second_filter() {
 #[test]
 fn too_many_nominated_names_stop_all_forwarding() {
     let names: Vec<String> = (0..=MAX_NOMINATED).map(|n| format!("x{n}")).collect();
-    let head = Sample::get("/").fields(&[("Connection", &names.join(",")), ("X-A", "1")]);
+    let head = Plain::get("/").fields(&[("Connection", &names.join(",")), ("X-A", "1")]);
     assert!(!native(&["*"], &[], &head, false).contains(&"x-a: 1".to_owned()));
 }
 
 #[test]
 fn joins_cookies_that_http2_cut() {
-    let mut head = Sample::get("/").fields(&[("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2")]);
+    let mut head = Plain::get("/").fields(&[("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2")]);
     head.version = "2";
     assert_eq!(
         native(&["Cookie"], &[], &head, false)[0],
@@ -263,7 +263,7 @@ fn joins_cookies_that_http2_cut() {
 #[test]
 fn minted_fields_replace_the_clients_and_obey_the_filters() {
     let rules = rules(Dialect::Native, &["X-User-ID", "X-A"], &[]);
-    let head = Sample::get("/").fields(&[("X-User-ID", "forged"), ("X-A", "1")]);
+    let head = Plain::get("/").fields(&[("X-User-ID", "forged"), ("X-A", "1")]);
     let mut out = Vec::new();
     forward_headers(
         &rules,
@@ -293,7 +293,7 @@ fn minted_fields_replace_the_clients_and_obey_the_filters() {
 fn never_forwards_host_or_framing_as_fields() {
     let rules = rules(Dialect::Krakend, &["Host", "Content-Length"], &[]);
     assert!(rules.passes_content_length());
-    let head = Sample::get("/").fields(&[("Host", "a"), ("Content-Length", "4")]);
+    let head = Plain::get("/").fields(&[("Host", "a"), ("Content-Length", "4")]);
     let lines = sent(&rules, &head, client("9.9.9.9", "9.9.9.9", true));
     assert_eq!(lines, [UA, XFF, XFH]);
 }

@@ -318,10 +318,10 @@ const TOKEN: [bool; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::sample::Sample;
+    use crate::gateway::plain::Plain;
 
     fn h2(target: &str, fields: &[(&str, &str)]) -> Result<(), Reason> {
-        let mut head = Sample::get(target).fields(fields);
+        let mut head = Plain::get(target).fields(fields);
         head.version = "2";
         check(&head, &Limits::default())
     }
@@ -374,7 +374,7 @@ mod tests {
         for target in ["*", "a", "", "/a b", "/é", "/a#b", "/?a\tb"] {
             assert_eq!(h2(target, &[]), Err(Reason::BadTarget), "{target:?}");
         }
-        let mut head = Sample::get("/");
+        let mut head = Plain::get("/");
         head.host.clear();
         assert_eq!(check(&head, &Limits::default()), Err(Reason::BadHost));
         head.method = Method::CONNECT;
@@ -388,9 +388,9 @@ mod tests {
     fn refuses_smuggling_shapes_in_both_dialects() {
         let both = [("Content-Length", "1"), ("Transfer-Encoding", "chunked")];
         for limits in [Limits::default(), Limits::krakend()] {
-            let head = Sample::get("/").fields(&both);
+            let head = Plain::get("/").fields(&both);
             assert_eq!(check(&head, &limits), Err(Reason::FramingConflict));
-            let head = Sample::get("/").fields(&[("Transfer-Encoding", "gzip, chunked")]);
+            let head = Plain::get("/").fields(&[("Transfer-Encoding", "gzip, chunked")]);
             assert_eq!(check(&head, &limits), Err(Reason::UnknownTransferCoding));
         }
     }

@@ -13,11 +13,9 @@ pub mod live;
 pub mod params;
 pub mod path;
 pub mod pattern;
+pub mod plain;
 pub mod query;
 pub mod request_id;
 pub mod router;
 pub mod snapshot;
 pub mod stage;
-
-#[cfg(test)]
-pub(crate) mod sample;

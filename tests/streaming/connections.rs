@@ -79,7 +79,7 @@ fn a_post_is_never_sent_twice() {
     let gateway = single_threaded(&origin);
     let post = || gateway.client().request("POST", "/x", &[], "pay").answer();
     assert_eq!(post().status(), 200);
-    assert_error(&post(), 502, "bad_gateway");
+    post().assert_error(502, "bad_gateway");
     assert_eq!(origin.requests().len(), 2);
 }
 
@@ -87,7 +87,7 @@ fn a_post_is_never_sent_twice() {
 fn a_get_on_a_fresh_connection_is_not_sent_twice() {
     let origin = Origin::serve(Exchange::close);
     let gateway = single_threaded(&origin);
-    assert_error(&gateway.get("/x"), 502, "bad_gateway");
+    gateway.get("/x").assert_error(502, "bad_gateway");
     assert_eq!(origin.requests().len(), 1);
 }
 
@@ -166,7 +166,7 @@ fn a_body_that_would_be_refused_gets_no_leave() {
     let mut client = gateway.client();
     client
         .send("POST /x HTTP/1.1\r\nHost: gw\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-    assert_error(&client.answer(), 413, "payload_too_large");
+    client.answer().assert_error(413, "payload_too_large");
     assert!(origin.requests().is_empty());
 }
 

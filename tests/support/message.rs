@@ -238,6 +238,30 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
+
+    /// An error of the gateway itself in the native dialect, with all that each of them has.
+    ///
+    /// # Panics
+    /// When it is anything else.
+    pub(crate) fn assert_error(&self, status: u16, error: &str) {
+        let body = self.json();
+        assert_eq!(self.status(), status, "{self:?}");
+        assert_eq!(body["status"], status, "{self:?}");
+        assert_eq!(body["error"], error, "{self:?}");
+        assert!(
+            body["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{self:?}"
+        );
+        assert_eq!(
+            body["request_id"].as_str(),
+            self.header("x-request-id"),
+            "{self:?}"
+        );
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+    }
 }
 
 impl fmt::Debug for Answer {

@@ -44,6 +44,7 @@ fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request {
             .collect(),
         peer: [127, 0, 0, 1].into(),
         secure: false,
+        version: "1.1",
         body: BodySize::None,
     }
 }
