@@ -12,16 +12,17 @@ pub fn canonical(name: &str) -> String {
 
 /// Appends a field name in canonical spelling: upper case at the start and behind each `-`.
 pub fn push_canonical(out: &mut Vec<u8>, name: &str) {
+    let start = out.len();
+    out.extend_from_slice(name.as_bytes());
     let mut upper = true;
-    out.extend(name.bytes().map(|byte| {
-        let byte = if upper {
+    for byte in out.iter_mut().skip(start) {
+        *byte = if upper {
             byte.to_ascii_uppercase()
         } else {
             byte.to_ascii_lowercase()
         };
-        upper = byte == b'-';
-        byte
-    }));
+        upper = *byte == b'-';
+    }
 }
 
 /// Whether a byte may stand in a field name or a method (RFC 9110, section 5.6.2).

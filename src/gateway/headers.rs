@@ -11,6 +11,8 @@ use crate::base::{Dialect, version};
 use crate::gateway::client_ip::ClientAddr;
 use crate::gateway::head::Head;
 use http::header::{self, HeaderName, HeaderValue};
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// `X-Forwarded-For`.
@@ -33,6 +35,77 @@ const MAX_NOMINATED: usize = 64;
 
 /// Fields sent to a backend, in order.
 pub type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// A field's name as it is at hand.
+#[derive(Clone, Copy, Debug)]
+pub enum FieldName<'a> {
+    /// Known beforehand.
+    Known(&'a HeaderName),
+    /// As the client spells it; a token.
+    Text(&'a str),
+}
+
+impl FieldName<'_> {
+    /// The name in some case.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(name) => name.as_str(),
+            Self::Text(name) => name,
+        }
+    }
+
+    /// Whether it is this name, in any case.
+    pub fn is(&self, other: &HeaderName) -> bool {
+        match self {
+            Self::Known(name) => *name == other,
+            Self::Text(name) => name.eq_ignore_ascii_case(other.as_str()),
+        }
+    }
+}
+
+/// Takes the fields that a backend gets: a list, or the bytes of a head.
+pub trait FieldSink {
+    /// Takes one field. The value holds no line end: heads are checked before they are forwarded.
+    fn field(&mut self, name: FieldName<'_>, value: &[u8]);
+
+    /// Takes a field of a value known beforehand.
+    fn fixed(&mut self, name: &HeaderName, value: &'static str) {
+        self.field(FieldName::Known(name), value.as_bytes());
+    }
+
+    /// Joins a piece of `Cookie` to the one that is there; `false` when none is.
+    fn join_cookie(&mut self, _piece: &[u8]) -> bool {
+        false
+    }
+}
+
+impl FieldSink for Fields {
+    fn field(&mut self, name: FieldName<'_>, value: &[u8]) {
+        let name = match name {
+            FieldName::Known(name) => Some(name.clone()),
+            FieldName::Text(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
+        };
+        // What is no field value never gets further; heads are checked before, so nothing is lost.
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+            self.push((name, value));
+        }
+    }
+
+    fn fixed(&mut self, name: &HeaderName, value: &'static str) {
+        self.push((name.clone(), HeaderValue::from_static(value)));
+    }
+
+    fn join_cookie(&mut self, piece: &[u8]) -> bool {
+        let Some((_, cookie)) = self.iter_mut().find(|(name, _)| *name == header::COOKIE) else {
+            return false;
+        };
+        let joined = [cookie.as_bytes(), piece].join(&b"; "[..]);
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            *cookie = joined;
+        }
+        true
+    }
+}
 
 /// `input_headers` of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +149,13 @@ fn names(texts: &[String]) -> Box<[HeaderName]> {
     names.into()
 }
 
-/// Names that no client may send: whatever the gateway itself says about identity. `_` is the same
+/// Names that no client may send, above all what the gateway itself says about identity. `_` is the same
 /// as `-`, because some backends read both alike.
 #[derive(Clone, Debug, Default)]
 pub struct StripSet {
     names: Vec<Box<[u8]>>,
+    /// Whether `_` and `-` are told apart after all.
+    exact: bool,
     /// One bit for each length up to 63 that occurs; longer names share the last bit.
     lengths: u64,
 }
@@ -88,35 +163,44 @@ pub struct StripSet {
 impl StripSet {
     /// Compiles a list of names.
     pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
-        let mut set = Self::default();
+        Self::default().and(names)
+    }
+
+    /// The same set with more names.
+    #[must_use]
+    pub fn and<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         for name in names {
-            let name: Box<[u8]> = name.as_ref().bytes().map(plain).collect();
-            if !set.names.contains(&name) {
-                set.lengths |= length_bit(name.len());
-                set.names.push(name);
+            let name: Box<[u8]> = name.as_ref().bytes().map(|b| self.plain(b)).collect();
+            if !self.names.contains(&name) {
+                self.lengths |= length_bit(name.len());
+                self.names.push(name);
             }
         }
-        set
+        self
+    }
+
+    const fn plain(&self, byte: u8) -> u8 {
+        match byte {
+            b'_' if !self.exact => b'-',
+            byte => byte.to_ascii_lowercase(),
+        }
     }
 
     /// Whether a name, in any case and spelling, is in the set.
     pub fn contains(&self, name: &str) -> bool {
         self.lengths & length_bit(name.len()) != 0
             && self.names.iter().any(|known| {
-                known.len() == name.len() && name.bytes().map(plain).eq(known.iter().copied())
+                known.len() == name.len()
+                    && name
+                        .bytes()
+                        .map(|b| self.plain(b))
+                        .eq(known.iter().copied())
             })
     }
 }
 
 const fn length_bit(length: usize) -> u64 {
     1 << if length < 63 { length } else { 63 }
-}
-
-const fn plain(byte: u8) -> u8 {
-    match byte {
-        b'_' => b'-',
-        byte => byte.to_ascii_lowercase(),
-    }
 }
 
 /// Everything that decides which fields one backend gets; compiled once.
@@ -126,8 +210,9 @@ pub struct ForwardRules {
     endpoint: HeaderFilter,
     /// The second filter, `input_headers` of the backend; here `*` is an ordinary name.
     backend: Option<Box<[HeaderName]>>,
-    strip: Arc<StripSet>,
     hide_version: bool,
+    /// Fields of the client that are never copied, whatever the filters say.
+    never: StripSet,
     /// The client's fields to copy: both filters and all exclusions known beforehand made one.
     copy: HeaderFilter,
 }
@@ -148,8 +233,8 @@ impl ForwardRules {
             dialect,
             endpoint,
             backend,
-            strip,
             hide_version,
+            never: never(dialect, &strip),
             copy: HeaderFilter::All,
         };
         let listed = match (&rules.endpoint, &rules.backend) {
@@ -184,73 +269,83 @@ impl ForwardRules {
 
     /// Whether a client's field may be copied at all, apart from the filters.
     fn copies(&self, name: &HeaderName) -> bool {
-        let never = [
-            header::HOST,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-            header::TRAILER,
-            header::USER_AGENT,
-            X_FORWARDED_FOR,
-            X_FORWARDED_HOST,
-        ];
-        if never.contains(name) {
-            return false;
-        }
-        if self.dialect == Dialect::Krakend {
-            return true;
-        }
-        let ours = [
-            X_FORWARDED_PROTO,
-            X_FORWARDED_VIA,
-            header::VIA,
-            X_REQUEST_ID,
-            X_GATEWAY_VERSION,
-        ];
-        !ours.contains(name) && !hop_by_hop(name) && !self.strip.contains(name.as_str())
+        !self.never.contains(name.as_str())
     }
 
     /// The name under which a client's field is copied, if it is.
-    fn copied(&self, name: &str) -> Option<HeaderName> {
+    fn copied<'n>(&'n self, name: &'n str) -> Option<FieldName<'n>> {
         match &self.copy {
             HeaderFilter::Listed(names) => names
                 .iter()
                 .find(|listed| listed.as_str().eq_ignore_ascii_case(name))
-                .cloned(),
-            HeaderFilter::All => {
-                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-                self.copies(&name).then_some(name)
-            }
+                .map(FieldName::Known),
+            HeaderFilter::All => (!self.never.contains(name)).then_some(FieldName::Text(name)),
         }
     }
 }
 
-/// Fields of one connection only (RFC 9110 section 7.6.1), and those that speak to the nearest
-/// proxy or that the gateway answers itself.
-pub fn hop_by_hop(name: &HeaderName) -> bool {
-    [
-        header::CONNECTION,
-        PROXY_CONNECTION,
-        KEEP_ALIVE,
-        header::TE,
-        header::TRAILER,
+/// Fields of a client that no backend gets as they are: framing, what the gateway says itself, and in
+/// the native dialect what belongs to the connection and all that tells who somebody is.
+fn never(dialect: Dialect, strip: &StripSet) -> StripSet {
+    let both = [
+        header::HOST,
+        header::CONTENT_LENGTH,
         header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::EXPECT,
-    ]
-    .contains(name)
-        || name.as_str() == "http2-settings"
+        header::TRAILER,
+        header::USER_AGENT,
+        X_FORWARDED_FOR,
+        X_FORWARDED_HOST,
+    ];
+    if dialect == Dialect::Krakend {
+        let exact = StripSet {
+            exact: true,
+            ..StripSet::default()
+        };
+        return exact.and(both);
+    }
+    let ours = [
+        X_FORWARDED_PROTO,
+        X_FORWARDED_VIA,
+        header::VIA,
+        X_REQUEST_ID,
+        X_GATEWAY_VERSION,
+    ];
+    strip
+        .clone()
+        .and(both)
+        .and(ours)
+        .and(HOP_BY_HOP)
+        .and(["http2-settings"])
 }
 
-/// Appends to `out` all fields that a backend gets, without `Host`, framing and `Accept-Encoding`.
+/// Fields of one connection only (RFC 9110 section 7.6.1), and those that speak to the nearest
+/// proxy or that the gateway answers itself.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    PROXY_CONNECTION,
+    KEEP_ALIVE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::EXPECT,
+];
+
+/// Whether a field is of one connection only.
+pub fn hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name) || name.as_str() == "http2-settings"
+}
+
+/// Gives `out` all fields that a backend gets, without `Host`, framing and `Accept-Encoding`.
 /// Several values of one field keep their order.
 pub fn forward_headers(
     rules: &ForwardRules,
     head: &dyn Head,
     client: &ClientAddr,
     request_id: &str,
-    out: &mut Fields,
+    out: &mut impl FieldSink,
 ) {
     let agent = if rules.endpoint.passes(&header::USER_AGENT) {
         head.header(&header::USER_AGENT)
@@ -264,23 +359,18 @@ pub fn forward_headers(
         Dialect::Krakend => (version::KRAKEND_USER_AGENT, GO_USER_AGENT),
     };
     match agent {
-        _ if !rules.keeps(&header::USER_AGENT) => {
-            out.push((header::USER_AGENT, HeaderValue::from_static(anonymous)));
-        }
-        Some(agent) => push(out, &header::USER_AGENT, agent),
-        None => out.push((header::USER_AGENT, HeaderValue::from_static(product))),
+        _ if !rules.keeps(&header::USER_AGENT) => out.fixed(&header::USER_AGENT, anonymous),
+        Some(agent) => out.field(FieldName::Known(&header::USER_AGENT), agent),
+        None => out.fixed(&header::USER_AGENT, product),
     }
     if agent.is_some() && rules.keeps(&X_FORWARDED_VIA) {
-        out.push((X_FORWARDED_VIA, HeaderValue::from_static(product)));
+        out.fixed(&X_FORWARDED_VIA, product);
     }
     if rules.dialect == Dialect::Native {
         add_via(head, out);
-        push(out, &X_REQUEST_ID, request_id.as_bytes());
+        out.field(FieldName::Known(&X_REQUEST_ID), request_id.as_bytes());
         if !rules.hide_version {
-            out.push((
-                X_GATEWAY_VERSION,
-                HeaderValue::from_static(version::GATEWAY_VERSION),
-            ));
+            out.fixed(&X_GATEWAY_VERSION, version::GATEWAY_VERSION);
         }
     }
 }
@@ -297,7 +387,7 @@ pub fn forward_minted(
     out.extend(minted().cloned());
 }
 
-fn copy_fields(rules: &ForwardRules, head: &dyn Head, agent_sent: bool, out: &mut Fields) {
+fn copy_fields(rules: &ForwardRules, head: &dyn Head, agent_sent: bool, out: &mut impl FieldSink) {
     let nominated = match rules.dialect {
         Dialect::Native => Nominated::by(head),
         Dialect::Krakend => Nominated::default(),
@@ -311,37 +401,34 @@ fn copy_fields(rules: &ForwardRules, head: &dyn Head, agent_sent: bool, out: &mu
             return;
         };
         // KrakenD writes its own when it forwards the client's `User-Agent`.
-        if nominated.contains(name.as_str()) || (agent_sent && name == X_FORWARDED_VIA) {
+        if nominated.contains(name.as_str()) || (agent_sent && name.is(&X_FORWARDED_VIA)) {
             return;
         }
         // HTTP/2 may cut cookies into several fields, HTTP/1.1 may not (RFC 9113 section 8.2.3).
-        if crumbs
-            && name == header::COOKIE
-            && let Some((_, cookie)) = out.iter_mut().find(|(name, _)| *name == header::COOKIE)
-        {
-            let joined = [cookie.as_bytes(), value].join(&b"; "[..]);
-            if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-                *cookie = joined;
-            }
+        if crumbs && name.is(&header::COOKIE) && out.join_cookie(value) {
             return;
         }
-        push(out, &name, value);
+        out.field(name, value);
     });
 }
 
-fn add_forwarded(rules: &ForwardRules, head: &dyn Head, client: &ClientAddr, out: &mut Fields) {
+fn add_forwarded(
+    rules: &ForwardRules,
+    head: &dyn Head,
+    client: &ClientAddr,
+    out: &mut impl FieldSink,
+) {
     let native = rules.dialect == Dialect::Native;
     let believed = native && client.trusted;
     if rules.keeps(&X_FORWARDED_FOR) {
-        let own = if native { client.peer } else { client.ip };
-        let mut chain = if believed {
-            joined(head, &X_FORWARDED_FOR)
+        let own = AddressText::of(if native { client.peer } else { client.ip });
+        let name = FieldName::Known(&X_FORWARDED_FOR);
+        if believed && head.header(&X_FORWARDED_FOR).is_some() {
+            let mut chain = joined(head, &X_FORWARDED_FOR);
+            append_item(&mut chain, own.as_bytes());
+            out.field(name, &chain);
         } else {
-            Vec::new()
-        };
-        append_item(&mut chain, own.to_string().as_bytes());
-        if let Ok(chain) = HeaderValue::try_from(chain) {
-            out.push((X_FORWARDED_FOR, chain));
+            out.field(name, own.as_bytes());
         }
     }
     // A trusted proxy knows better than we what the client asked for.
@@ -351,7 +438,8 @@ fn add_forwarded(rules: &ForwardRules, head: &dyn Head, client: &ClientAddr, out
         } else {
             None
         };
-        push(out, &X_FORWARDED_HOST, told.unwrap_or_else(|| head.host()));
+        let host = told.unwrap_or_else(|| head.host());
+        out.field(FieldName::Known(&X_FORWARDED_HOST), host);
     }
     if native && rules.keeps(&X_FORWARDED_PROTO) {
         let told = if believed {
@@ -364,25 +452,23 @@ fn add_forwarded(rules: &ForwardRules, head: &dyn Head, client: &ClientAddr, out
             Some(told) if told.eq_ignore_ascii_case(b"http") => false,
             _ => head.secure(),
         };
-        let proto = HeaderValue::from_static(if https { "https" } else { "http" });
-        out.push((X_FORWARDED_PROTO, proto));
+        out.fixed(&X_FORWARDED_PROTO, if https { "https" } else { "http" });
     }
 }
 
 /// RFC 9110 section 7.6.3: every proxy adds itself, none removes another.
-fn add_via(head: &dyn Head, out: &mut Fields) {
+fn add_via(head: &dyn Head, out: &mut impl FieldSink) {
     let own = match head.version() {
         "1.0" => "1.0 hanzo-gateway",
         "2" => "2 hanzo-gateway",
         _ => "1.1 hanzo-gateway",
     };
     if head.header(&header::VIA).is_none() {
-        out.push((header::VIA, HeaderValue::from_static(own)));
-        return;
+        return out.fixed(&header::VIA, own);
     }
     let mut chain = joined(head, &header::VIA);
     append_item(&mut chain, own.as_bytes());
-    push(out, &header::VIA, &chain);
+    out.field(FieldName::Known(&header::VIA), &chain);
 }
 
 /// All values of a list field as one.
@@ -403,10 +489,29 @@ fn append_item(list: &mut Vec<u8>, item: &[u8]) {
     list.extend_from_slice(item);
 }
 
-fn push(out: &mut Fields, name: &HeaderName, value: &[u8]) {
-    // What is no field value never gets further; heads are checked before, so nothing is lost.
-    if let Ok(value) = HeaderValue::from_bytes(value) {
-        out.push((name.clone(), value));
+/// An address as text, without memory of its own.
+struct AddressText {
+    text: [u8; 48],
+    length: usize,
+}
+
+impl AddressText {
+    fn of(address: IpAddr) -> Self {
+        let mut text = [0; 48];
+        let left = {
+            let mut room: &mut [u8] = &mut text;
+            // The longest address has 45 characters.
+            let _ = write!(room, "{address}");
+            room.len()
+        };
+        Self {
+            text,
+            length: 48 - left,
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.length).unwrap_or_default()
     }
 }
 

@@ -40,6 +40,49 @@ pub struct HeadInfo {
     pub expect_continue: bool,
     /// How many fields there are.
     pub fields: usize,
+    /// Whether the target names an authority.
+    pub absolute: bool,
+    /// Whether any of `Upgrade`, `Expect`, `TE` is there, whatever it says.
+    pub unusual: Unusual,
+    /// Whether `Connection` holds more than `keep-alive` and `close`.
+    pub nominates: bool,
+}
+
+/// Fields that change how a request is served, by their presence alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unusual {
+    /// `Upgrade`.
+    pub upgrade: bool,
+    /// `Expect`.
+    pub expect: bool,
+    /// `TE`.
+    pub te: bool,
+}
+
+/// Where a field stands in the bytes that were checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where the name begins.
+    pub start: u32,
+    /// Where the colon stands.
+    pub colon: u32,
+    /// Where the line ends, before its CRLF.
+    pub end: u32,
+}
+
+impl Span {
+    /// The name, in the client's spelling.
+    pub fn name<'r>(&self, raw: &'r [u8]) -> &'r [u8] {
+        raw.get(self.start as usize..self.colon as usize)
+            .unwrap_or_default()
+    }
+
+    /// The value without the blanks around it.
+    pub fn value<'r>(&self, raw: &'r [u8]) -> &'r [u8] {
+        raw.get(self.colon as usize + 1..self.end as usize)
+            .unwrap_or_default()
+            .trim_ascii()
+    }
 }
 
 /// Checks a head. `None` means that it is not complete yet and within the limits so far; each call
@@ -48,6 +91,20 @@ pub struct HeadInfo {
 /// # Errors
 /// Why the request is refused; the connection must close, its bytes cannot be trusted.
 pub fn check_head(raw: &[u8], limits: &Limits) -> Result<Option<HeadInfo>, Reason> {
+    check_head_noting(raw, limits, &mut Vec::new())
+}
+
+/// The same, and notes where the fields stand, so that nobody needs to look for them again; at most
+/// `spans`' capacity of them, more would only make it grow.
+///
+/// # Errors
+/// As [`check_head`].
+pub fn check_head_noting(
+    raw: &[u8],
+    limits: &Limits,
+    spans: &mut Vec<Span>,
+) -> Result<Option<HeadInfo>, Reason> {
+    spans.clear();
     // RFC 9112 section 2.2: one empty line left over from the body before is ignored.
     let start = if raw.starts_with(b"\r\n") { 2 } else { 0 };
     let Some((line, fields_start)) = line(raw, start)? else {
@@ -68,7 +125,10 @@ pub fn check_head(raw: &[u8], limits: &Limits) -> Result<Option<HeadInfo>, Reaso
         if text.is_empty() {
             break after;
         }
-        fields.take(text, at, limits)?;
+        let colon = fields.take(text, at, limits)?;
+        if spans.len() < spans.capacity() {
+            spans.push(span(at, colon, text.len()));
+        }
         at = after;
     };
     let host = fields.host(raw, &request, limits)?;
@@ -80,11 +140,25 @@ pub fn check_head(raw: &[u8], limits: &Limits) -> Result<Option<HeadInfo>, Reaso
         upgrade: request.http11 && fields.upgrade && fields.upgrade_nominated,
         expect_continue: request.http11 && fields.expect_continue,
         fields: fields.count,
+        absolute: request.authority.is_some(),
+        unusual: fields.unusual,
+        nominates: fields.nominates,
         method: request.method,
         target: request.target,
         http11: request.http11,
         host,
     }))
+}
+
+/// The place of a line of `length` bytes at `at` whose name is `colon` bytes long. A head over 4 GiB is
+/// never whole.
+fn span(at: usize, colon: usize, length: usize) -> Span {
+    let place = |offset: usize| u32::try_from(at + offset).unwrap_or(u32::MAX);
+    Span {
+        start: place(0),
+        colon: place(colon),
+        end: place(length),
+    }
 }
 
 /// One line without its CRLF, and where the next begins.
@@ -231,11 +305,13 @@ struct Fields {
     upgrade: bool,
     upgrade_nominated: bool,
     expect_continue: bool,
+    nominates: bool,
+    unusual: Unusual,
 }
 
 impl Fields {
-    /// Reads one field line that begins at `at`.
-    fn take(&mut self, line: &[u8], at: usize, limits: &Limits) -> Result<(), Reason> {
+    /// Reads one field line that begins at `at`; gives the length of its name.
+    fn take(&mut self, line: &[u8], at: usize, limits: &Limits) -> Result<usize, Reason> {
         self.count += 1;
         if self.count > limits.max_headers {
             return Err(Reason::TooManyHeaders);
@@ -251,7 +327,7 @@ impl Fields {
             return Err(Reason::MalformedRequest);
         }
         let Some(special) = Special::of(name) else {
-            return Ok(());
+            return Ok(colon);
         };
         let value = rest.trim_ascii();
         match special {
@@ -270,15 +346,25 @@ impl Fields {
             }
             Special::Connection => {
                 for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-                    self.close |= token.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    let close = token.eq_ignore_ascii_case(b"close");
+                    let keep_alive = token.eq_ignore_ascii_case(b"keep-alive");
+                    self.close |= close;
+                    self.keep_alive |= keep_alive;
+                    self.nominates |= !close && !keep_alive;
                     self.upgrade_nominated |= token.eq_ignore_ascii_case(b"upgrade");
                 }
             }
-            Special::Upgrade => self.upgrade = !value.is_empty(),
-            Special::Expect => self.expect_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            Special::Upgrade => {
+                self.unusual.upgrade = true;
+                self.upgrade = !value.is_empty();
+            }
+            Special::Expect => {
+                self.unusual.expect = true;
+                self.expect_continue |= value.eq_ignore_ascii_case(b"100-continue");
+            }
+            Special::Te => self.unusual.te = true,
         }
-        Ok(())
+        Ok(colon)
     }
 
     /// Notes where `Host` stands; `rest` is the text after the colon and begins at `at`.

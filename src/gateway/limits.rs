@@ -249,11 +249,13 @@ pub(crate) enum Special {
     Connection,
     Upgrade,
     Expect,
+    Te,
 }
 
 impl Special {
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
         let (known, special): (&[u8], _) = match name.len() {
+            2 => (b"te", Self::Te),
             4 => (b"host", Self::Host),
             6 => (b"expect", Self::Expect),
             7 => (b"upgrade", Self::Upgrade),

@@ -215,6 +215,38 @@ impl Client {
             .map_err(|failure| failure.error)
     }
 
+    /// A connection on which the caller speaks HTTP/1.1 by itself: a pooled one if that is wanted and
+    /// there is one, else a new one. For targets that are never spoken to in HTTP/2.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn connection(
+        &self,
+        target: &Target,
+        deadline: Deadline,
+        pooled: bool,
+    ) -> Result<Conn, NetError> {
+        match self.reach(target, deadline, pooled).await? {
+            (Way::H1(conn), _) => Ok(conn),
+            (Way::H2(_), _) => Err(NetError::invalid("the backend chose HTTP/2 unasked")),
+        }
+    }
+
+    /// Takes back a connection whose last answer was read to its end.
+    pub fn keep(&self, conn: Conn) {
+        pool::put(conn, self.limits);
+    }
+
+    /// Whether every connection serves one request only.
+    pub fn closes(&self) -> bool {
+        self.options.disable_keep_alives
+    }
+
+    /// Bound of the wait for an answer's head once the request is sent.
+    pub fn head_timeout(&self) -> Option<Duration> {
+        self.options.head_timeout
+    }
+
     /// A pooled connection if there is one and it may be used, else a new one.
     async fn reach(
         &self,

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,7 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Bytes read at once; large, because one read per 100 KiB of body is what makes streaming cheap.
-const SCRATCH: usize = 128 * 1024;
+pub const SCRATCH: usize = 128 * 1024;
+/// Bytes in front of what is read, where a head can be put so that it leaves with the first piece of its
+/// body in one write.
+pub const ROOM: usize = 8 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -28,14 +32,32 @@ pub fn poll_through<S, R>(
 where
     S: AsyncRead + Unpin,
 {
+    poll_with_room(stream, cx, SCRATCH, |buffer, came| {
+        take(buffer.get(came).unwrap_or_default())
+    })
+}
+
+/// The same, at most `most` bytes, for takers that write in the buffer: what came stands in the range,
+/// [`ROOM`] bytes behind the beginning.
+pub fn poll_with_room<S, R>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    most: usize,
+    take: impl FnOnce(&mut [u8], Range<usize>) -> R,
+) -> Poll<io::Result<R>>
+where
+    S: AsyncRead + Unpin,
+{
     // Taken, not borrowed: a reader inside `take` would get a buffer of its own instead of a panic.
     let mut buffer = BUFFER
         .take()
-        .unwrap_or_else(|| vec![0; SCRATCH].into_boxed_slice());
-    let mut space = ReadBuf::new(&mut buffer);
+        .unwrap_or_else(|| vec![0; ROOM + SCRATCH].into_boxed_slice());
+    let end = ROOM + most.min(SCRATCH);
+    let mut space = ReadBuf::new(buffer.get_mut(ROOM..end).unwrap_or_default());
     let polled = Pin::new(stream).poll_read(cx, &mut space);
+    let came = space.filled().len();
     let outcome = match polled {
-        Poll::Ready(Ok(())) => Poll::Ready(Ok(take(space.filled()))),
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(take(&mut buffer, ROOM..ROOM + came))),
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         Poll::Pending => Poll::Pending,
     };

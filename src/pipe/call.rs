@@ -247,26 +247,10 @@ pub async fn call(
         headers: wire_fields(backend, fields),
         target: wire_target(backend, ctx, inbound.raw_path, inbound.raw_query)?,
     };
-    let mut entered = 0;
-    let mut refused = None;
-    for stage in &backend.call {
-        match stage.before(&mut call, ctx).outcome().await {
-            Ok(Flow::Next) => entered += 1,
-            Ok(Flow::Reply(reply)) => {
-                let text = String::from_utf8_lossy(&reply.body).into_owned();
-                let status = reply.status;
-                refused = Some(Error::new(Reason::BackendStatus, text).exposing(status, None));
-                break;
-            }
-            Err(error) => {
-                refused = Some(error);
-                break;
-            }
-        }
-    }
-    let result = match refused {
-        Some(error) => Err(error),
-        None => send(backend, inbound, call, deadline).await,
+    let (entered, admitted) = enter(backend, &mut call, ctx).await;
+    let result = match admitted {
+        Err(error) => Err(error),
+        Ok(()) => send(backend, inbound, call, deadline).await,
     };
     let called = match &result {
         Ok((_, status)) => Ok(Called {
@@ -274,13 +258,35 @@ pub async fn call(
         }),
         Err(error) => Err(error.clone()),
     };
-    for stage in backend.call.iter().take(entered).rev() {
-        stage.after(&called, ctx);
-    }
+    leave(backend, entered, &called, ctx);
     if result.is_err() {
         backend.meters.errors.inc();
     }
     result.map(|(part, _)| part)
+}
+
+/// Asks a backend's stages before a call, in order; also tells how many of them let it pass.
+pub async fn enter(backend: &Backend, call: &mut Call, ctx: &Ctx) -> (usize, Result<(), Error>) {
+    let mut entered = 0;
+    for stage in &backend.call {
+        match stage.before(call, ctx).outcome().await {
+            Ok(Flow::Next) => entered += 1,
+            Ok(Flow::Reply(reply)) => {
+                let text = String::from_utf8_lossy(&reply.body).into_owned();
+                let error = Error::new(Reason::BackendStatus, text).exposing(reply.status, None);
+                return (entered, Err(error));
+            }
+            Err(error) => return (entered, Err(error)),
+        }
+    }
+    (entered, Ok(()))
+}
+
+/// Tells those stages what a call brought, in reverse order.
+pub fn leave(backend: &Backend, entered: usize, called: &Result<Called, Error>, ctx: &Ctx) {
+    for stage in backend.call.iter().take(entered).rev() {
+        stage.after(called, ctx);
+    }
 }
 
 async fn send(

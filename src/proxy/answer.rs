@@ -9,9 +9,6 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use pingora::http::ResponseHeader;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
 /// Fields of every answer that passed the router: version, request id.
 ///
 /// # Errors
@@ -41,15 +38,21 @@ pub fn completed(head: &mut ResponseHeader, completed: bool) -> pingora::Result<
     spell::append(head, &X_KRAKEND_COMPLETED, value)
 }
 
-/// Fields of one connection, which never pass (RFC 9110 section 7.6.1).
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::TE
-        || *name == header::TRAILER
-        || *name == header::UPGRADE
+/// Whether a backend's field stays here, whatever its value: it is of one connection (RFC 9110 section
+/// 7.6.1), or one that a native gateway answers for itself. The name may be in any case.
+pub fn stays(name: &[u8], dialect: Dialect) -> bool {
+    let native = dialect == Dialect::Native;
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    match name.len() {
+        2 => is("te"),
+        7 => is("trailer") || is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        12 => native && is("x-request-id"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding") || native && is("x-gateway-version"),
+        19 => native && is("x-krakend-completed"),
+        _ => false,
+    }
 }
 
 /// Builds the client's head of a streamed answer from a backend's.
@@ -73,7 +76,8 @@ pub fn streamed(
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     for (name, value) in backend {
-        if is_hop_by_hop(name) || nominated.contains(name) || ours(name, ctx) {
+        let dialect = ctx.gateway.dialect;
+        if stays(name.as_str().as_bytes(), dialect) || nominated.contains(name) {
             continue;
         }
         if inflated && (*name == header::CONTENT_LENGTH || *name == header::CONTENT_ENCODING) {
@@ -95,14 +99,6 @@ pub fn streamed(
 fn stamp_first(head: &mut ResponseHeader, ctx: &Ctx) -> pingora::Result<()> {
     stamp(head, ctx)?;
     completed(head, false)
-}
-
-/// Fields that a native gateway answers for itself, whatever a backend says.
-fn ours(name: &HeaderName, ctx: &Ctx) -> bool {
-    ctx.gateway.dialect == Dialect::Native
-        && (*name == X_REQUEST_ID
-            || *name == crate::base::reply::X_GATEWAY_VERSION
-            || *name == X_KRAKEND_COMPLETED)
 }
 
 /// Applies what stages recorded.

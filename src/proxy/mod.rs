@@ -4,6 +4,7 @@ pub mod answer;
 pub mod builtin;
 pub mod compose;
 pub mod failure;
+pub mod finish;
 pub mod head;
 pub mod phases;
 pub mod request;
@@ -15,6 +16,7 @@ pub mod upstream;
 
 use crate::gateway::ctx::Ctx;
 use crate::gateway::live::Live;
+use crate::gateway::snapshot::Gateway;
 use crate::gateway::stage::Edits;
 use crate::telemetry::metrics::Metrics;
 use std::net::SocketAddr;
@@ -49,6 +51,19 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// A request that just came in, on the snapshot that it keeps.
+    pub fn new(gateway: Arc<Gateway>, draining: Arc<AtomicBool>) -> Self {
+        Self {
+            ctx: Ctx::new(gateway),
+            edits: Edits::default(),
+            entered: 0,
+            upstream: upstream::Upstream::default(),
+            upload: upload::Upload::new(),
+            upgraded: false,
+            draining,
+        }
+    }
+
     /// Retires the connection with this answer when the process is about to end.
     pub fn retire(&self, session: &mut pingora::proxy::Session) {
         if self.draining.load(Ordering::Relaxed) {

@@ -1,19 +1,16 @@
 //! The phases of `ProxyHttp`; each only says what happens when, the work is in the sibling files.
 
-use crate::base::reply::Asked;
 use crate::base::{Dialect, Error, Reason};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::snapshot::{Backend, Plan};
-use crate::gateway::stage::{Call, Called, Edits, Flow};
+use crate::gateway::stage::{Call, Called};
 use crate::pipe::call;
 use crate::proxy::head::SessionHead;
 use crate::proxy::request::{Admitted, admit, check_limits, identify, wants_upgrade};
 use crate::proxy::stream::Failed;
-use crate::proxy::upload::Upload;
-use crate::proxy::upstream::{self, Upstream};
-use crate::proxy::{Exchange, Proxy, answer, builtin, compose, failure, respond, stream};
-use crate::telemetry::access::Access;
+use crate::proxy::upstream;
+use crate::proxy::{Exchange, Proxy, answer, builtin, compose, failure, finish, respond, stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Version, header};
@@ -25,9 +22,6 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Answers slower than this are worth a warning (contract section 8).
-const SLOW: Duration = Duration::from_secs(5);
-
 /// Longest wait for a client to take a piece of its answer.
 const STUCK: Duration = Duration::from_secs(60);
 
@@ -36,15 +30,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange {
-            ctx: Ctx::new(self.live.pin()),
-            edits: Edits::default(),
-            entered: 0,
-            upstream: Upstream::default(),
-            upload: Upload::new(),
-            upgraded: false,
-            draining: Arc::clone(&self.draining),
-        }
+        Exchange::new(self.live.pin(), Arc::clone(&self.draining))
     }
 
     /// None: compression would buffer what streams, and each module costs every request.
@@ -318,26 +304,10 @@ impl Proxy {
 
     /// Answers with an error.
     async fn refuse(&self, session: &mut Session, x: &mut Exchange, error: Error) -> Result<()> {
-        self.note(&error);
         let accept = session.req_header().headers.get(header::ACCEPT).cloned();
-        let asked = Asked {
-            request_id: &x.ctx.request_id,
-            accept: accept.as_ref().map(http::HeaderValue::as_bytes),
-        };
         x.retire(session);
-        let mut reply = x.ctx.gateway.service.errors.reply(&error, asked);
-        Edits::apply(&x.edits.answer, &mut reply.headers);
-        // Somebody must act when a backend or we ourselves fail; a client's mistake is its own.
-        let level = match error.reason.status() {
-            500.. if error.reason != Reason::Draining => log::Level::Error,
-            _ => log::Level::Debug,
-        };
-        let route = x.ctx.route();
-        log::log!(
-            level, route, reason = error.reason.word(), request_id = &*x.ctx.request_id;
-            "request failed: {}", error.text
-        );
-        x.ctx.error = Some(error);
+        let accept = accept.as_ref().map(http::HeaderValue::as_bytes);
+        let reply = finish::refusal(&self.metrics, x, error, accept);
         respond::write(session, reply).await
     }
 
@@ -347,53 +317,18 @@ impl Proxy {
 
     /// Metrics and the access line, once per request.
     fn finish(&self, session: &Session, x: &Exchange) {
-        let ctx = &x.ctx;
         let status = session
             .response_written()
             .map_or(0, |head| head.status.as_u16());
-        let elapsed = ctx.elapsed();
-        let service = &ctx.gateway.service;
-        // Nobody saw an answer: 499, as the field calls it.
-        ctx.meters().finished(
-            if status == 0 { 499 } else { status },
-            elapsed.as_secs_f64(),
-        );
-        if elapsed > SLOW && !x.upgraded {
-            let route = ctx.route();
-            log::warn!(
-                route, duration_ms = elapsed.as_millis() as u64, request_id = &*ctx.request_id;
-                "slow answer"
-            );
-        }
-        if !service.access_log {
-            return;
-        }
         let head = SessionHead::new(session.as_downstream(), true);
-        if service
-            .skip_log_paths
-            .iter()
-            .any(|path| **path == *head.path())
-        {
-            return;
-        }
-        let access = Access {
+        let told = finish::Told {
             method: head.method().as_str(),
-            route: ctx.route(),
             path: head.path(),
             status,
-            duration: elapsed,
             bytes_out: session.body_bytes_sent() as u64,
             bytes_in: session.body_bytes_read() as u64,
-            request_id: &ctx.request_id,
-            backend: ctx.backend().map_or("", |backend| &backend.service),
-            client: ctx.client,
-            reason: ctx.error.as_ref().map_or("", |error| error.reason.word()),
-            error: ctx.error.as_ref().map_or("", |error| &error.text),
         };
-        match ctx.gateway.dialect {
-            Dialect::Native => access.write_json(),
-            Dialect::Krakend => access.write_gin(),
-        }
+        finish::finish(x, &told);
     }
 }
 
@@ -417,25 +352,12 @@ fn streaming_backend<'a>(
 
 /// Backend stages before a call of Pingora's own path; again on each try.
 async fn before_call(x: &mut Exchange, backend: &Backend) -> Result<(), Error> {
-    x.upstream.entered = 0;
     let mut made = Call {
         headers: std::mem::take(&mut x.upstream.fields),
         target: std::mem::take(&mut x.upstream.target),
     };
-    let mut outcome = Ok(());
-    for stage in &backend.call {
-        match stage.before(&mut made, &x.ctx).outcome().await {
-            Ok(Flow::Next) => x.upstream.entered += 1,
-            Ok(Flow::Reply(reply)) => {
-                let text = String::from_utf8_lossy(&reply.body).into_owned();
-                outcome = Err(Error::new(Reason::BackendStatus, text).exposing(reply.status, None));
-            }
-            Err(error) => outcome = Err(error),
-        }
-        if outcome.is_err() {
-            break;
-        }
-    }
+    let (entered, outcome) = call::enter(backend, &mut made, &x.ctx).await;
+    x.upstream.entered = entered;
     x.upstream.fields = made.headers;
     x.upstream.target = made.target;
     outcome
@@ -448,9 +370,7 @@ fn after_call(x: &mut Exchange, called: &Result<Called, Error>) {
     let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) else {
         return;
     };
-    for stage in backend.call.iter().take(entered).rev() {
-        stage.after(called, &x.ctx);
-    }
+    call::leave(backend, entered, called, &x.ctx);
     if called.is_err() && x.upstream.tries > 0 {
         backend.meters.errors.inc();
     }

@@ -13,6 +13,17 @@ use std::sync::Arc;
 const X_REQUEST_ID: HeaderName = crate::base::reply::X_REQUEST_ID;
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
+/// What the router says of a request.
+#[derive(Debug)]
+pub enum Routed {
+    /// An endpoint of the file, noted in the context.
+    Endpoint(usize),
+    /// Answer with this.
+    Reply(Reply),
+    /// Answer from here; the body may be needed.
+    Builtin(Builtin),
+}
+
 /// What is to be done with an admitted request.
 #[derive(Debug)]
 pub enum Admitted {
@@ -46,6 +57,21 @@ pub fn check_limits(head: &dyn Head, x: &Exchange) -> Result<(), Error> {
 /// # Errors
 /// Why it is refused.
 pub async fn admit(head: &dyn Head, x: &mut Exchange) -> Result<Admitted, Error> {
+    match route(head, x)? {
+        Routed::Reply(reply) => Ok(Admitted::Reply(reply)),
+        Routed::Builtin(builtin) => Ok(Admitted::Builtin(builtin)),
+        Routed::Endpoint(id) => Ok(enter(head, x, id)
+            .await?
+            .map_or(Admitted::Endpoint, Admitted::Reply)),
+    }
+}
+
+/// Finds what a request meets. Asks nobody and counts nothing, so that a lane may ask and leave the
+/// request to another.
+///
+/// # Errors
+/// Why it meets nothing.
+pub fn route(head: &dyn Head, x: &mut Exchange) -> Result<Routed, Error> {
     let gateway = Arc::clone(&x.ctx.gateway);
     let decoded =
         path::decode(head.path()).map_err(|bad| Error::new(Reason::BadTarget, bad.to_string()))?;
@@ -68,12 +94,12 @@ pub async fn admit(head: &dyn Head, x: &mut Exchange) -> Result<Admitted, Error>
             }
             let location = router::location_with_query(location, head.query());
             let get = matches!(*head.method(), Method::GET | Method::HEAD);
-            return Ok(Admitted::Reply(builtin::redirect(
+            return Ok(Routed::Reply(builtin::redirect(
                 code, &location, get, &x.ctx,
             )));
         }
         Found::AutoOptions { allow } => {
-            return Ok(Admitted::Reply(builtin::options(allow, &x.ctx)));
+            return Ok(Routed::Reply(builtin::options(allow, &x.ctx)));
         }
         Found::MethodNotAllowed { allow } => {
             return Err(Error::from(Reason::MethodNotAllowed).allowing(allow));
@@ -88,19 +114,29 @@ pub async fn admit(head: &dyn Head, x: &mut Exchange) -> Result<Admitted, Error>
     }
     x.ctx.path = matched.into_owned();
     x.ctx.endpoint = Some(id);
-    let Some(endpoint) = gateway.endpoints.get(id) else {
-        let own = gateway.own(id).ok_or(Reason::Internal)?;
-        return Ok(Admitted::Builtin(own.builtin));
-    };
+    if id < gateway.endpoints.len() {
+        return Ok(Routed::Endpoint(id));
+    }
+    let own = gateway.own(id).ok_or(Reason::Internal)?;
+    Ok(Routed::Builtin(own.builtin))
+}
+
+/// Asks the limits and the stages of an endpoint.
+///
+/// # Errors
+/// Why the request is refused.
+pub async fn enter(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<Option<Reply>, Error> {
+    let gateway = Arc::clone(&x.ctx.gateway);
+    let endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal)?;
     // A body that says itself that it is too large is refused before it is sent.
     endpoint.limits.check_body(head.body())?;
     x.upload.start(&endpoint.limits);
     for stages in [&gateway.service.head, &endpoint.head] {
         if let Some(reply) = walk(stages, head, x).await? {
-            return Ok(Admitted::Reply(reply));
+            return Ok(Some(reply));
         }
     }
-    Ok(Admitted::Endpoint)
+    Ok(None)
 }
 
 async fn walk(

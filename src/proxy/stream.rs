@@ -8,7 +8,7 @@
 use crate::base::{Dialect, Error, Reason};
 use crate::gateway::head::BodySize;
 use crate::gateway::snapshot::Backend;
-use crate::gateway::stage::{Call, Called, Flow};
+use crate::gateway::stage::{Call, Called};
 use crate::net::{Deadline, Incoming, NetError, OutBody};
 use crate::pipe::call::{self, Exchange as Exchanged, Fields, Inbound, Request};
 use crate::proxy::compose::{take, unless_gone};
@@ -78,16 +78,15 @@ pub async fn serve(
         size: taken.body,
     };
     let fields = taken.fields.into_iter().next().unwrap_or_default();
-    let result = exchange(backend, &inbound, fields, upload).await;
+    let mut entered = 0;
+    let result = exchange(backend, &inbound, fields, upload, &mut entered).await;
     let called = match &result {
         Ok(incoming) => Ok(Called {
             status: Some(incoming.status.as_u16()),
         }),
         Err(error) => Err(error.clone()),
     };
-    for stage in backend.call.iter().rev() {
-        stage.after(&called, &x.ctx);
-    }
+    call::leave(backend, entered, &called, &x.ctx);
     if result.is_err() {
         backend.meters.errors.inc();
     }
@@ -111,18 +110,16 @@ async fn exchange(
     inbound: &Inbound<'_>,
     fields: Fields,
     sender: Sender<'_>,
+    entered: &mut usize,
 ) -> Result<Incoming, Error> {
     let ctx = inbound.ctx;
     let mut made = Call {
         headers: call::wire_fields(backend, fields),
         target: call::wire_target(backend, ctx, inbound.raw_path, inbound.raw_query)?,
     };
-    for stage in &backend.call {
-        if let Flow::Reply(reply) = stage.before(&mut made, ctx).outcome().await? {
-            let text = String::from_utf8_lossy(&reply.body).into_owned();
-            return Err(Error::new(Reason::BackendStatus, text).exposing(reply.status, None));
-        }
-    }
+    let admitted;
+    (*entered, admitted) = call::enter(backend, &mut made, ctx).await;
+    admitted?;
     let request = Request {
         method: backend.method.clone(),
         target: made.target,

@@ -59,6 +59,11 @@ impl Framing {
     /// How many bytes at the front of `input` belong to this body, framing included: for passing bytes
     /// on as they are. What is behind them belongs to no answer.
     pub fn feed(&mut self, input: &[u8]) -> Result<usize, NetError> {
+        self.feed_counting(input, &mut 0)
+    }
+
+    /// The same, and adds to `data` how many of them are the body's own.
+    pub fn feed_counting(&mut self, input: &[u8], data: &mut u64) -> Result<usize, NetError> {
         let mut used = 0;
         while !self.done() {
             let piece = self.next(input.get(used..).unwrap_or_default())?;
@@ -66,6 +71,7 @@ impl Framing {
                 break;
             }
             used += piece.skip + piece.data;
+            *data += piece.data as u64;
         }
         Ok(used)
     }

@@ -98,7 +98,10 @@ impl HeadParser {
 
 /// Index behind the empty line that ends a head; `from` is how much was searched before. Garbage is
 /// found out at once, so a backend that speaks something else is not waited for.
-fn find_end(bytes: &[u8], from: usize) -> Result<Option<usize>, NetError> {
+///
+/// # Errors
+/// When it cannot become a head, or is too large.
+pub fn find_end(bytes: &[u8], from: usize) -> Result<Option<usize>, NetError> {
     const START: &[u8] = b"HTTP/1.";
     let known = bytes.len().min(START.len());
     if bytes.get(..known) != START.get(..known) {

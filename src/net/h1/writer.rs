@@ -45,44 +45,72 @@ pub struct RequestHead<'a> {
 /// Appends a request head to `out`. Fails, having appended a part, when the path or a field would
 /// break the message.
 pub fn request_head(out: &mut Vec<u8>, head: &RequestHead<'_>) -> Result<(), NetError> {
-    check_target(head.base_path, head.path_and_query)?;
-    check_value("Host", head.host)?;
-    for part in [
-        head.method.as_str(),
-        " ",
+    start(
+        out,
+        head.method,
         head.base_path,
         head.path_and_query,
-        " HTTP/1.1\r\nHost: ",
-    ] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    out.extend_from_slice(head.host);
-    out.extend_from_slice(b"\r\n");
+        head.host,
+    )?;
     for (name, value) in head.fields {
         if is_framing(name) || head.close && *name == header::CONNECTION {
             continue;
         }
         // A name cannot hold what ends a line; a value of the platform's making was never asked.
         check_value(name.as_str(), value.as_bytes())?;
-        push_canonical(out, name.as_str());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        push_field(out, name.as_str(), value.as_bytes());
     }
-    match head.sending {
+    finish(out, head.method, head.sending, head.close);
+    Ok(())
+}
+
+/// Appends the request line and `Host`.
+pub fn start(
+    out: &mut Vec<u8>,
+    method: &Method,
+    base_path: &str,
+    path_and_query: &str,
+    host: &[u8],
+) -> Result<(), NetError> {
+    check_target(base_path, path_and_query)?;
+    check_value("Host", host)?;
+    for part in [
+        method.as_str(),
+        " ",
+        base_path,
+        path_and_query,
+        " HTTP/1.1\r\nHost: ",
+    ] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(host);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// Appends a field whose name is a token and whose value holds no line end.
+pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    push_canonical(out, name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the fields of the framing and the end of the head.
+pub fn finish(out: &mut Vec<u8>, method: &Method, sending: Sending, close: bool) {
+    match sending {
         Sending::Nothing => {
-            if matches!(*head.method, Method::POST | Method::PUT | Method::PATCH) {
+            if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
                 out.extend_from_slice(b"Content-Length: 0\r\n");
             }
         }
         Sending::Length(length) => push_length(out, length),
         Sending::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }
-    if head.close {
+    if close {
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    Ok(())
 }
 
 /// Appends one chunk; nothing for no data, since an empty chunk ends the body.

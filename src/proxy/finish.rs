@@ -1,0 +1,90 @@
+//! How a request ends, whichever lane served it: the refusal that a client sees, the metrics, the access
+//! line.
+
+use crate::base::reply::Asked;
+use crate::base::{Dialect, Error, Reason, Reply};
+use crate::gateway::stage::Edits;
+use crate::proxy::Exchange;
+use crate::telemetry::access::Access;
+use crate::telemetry::metrics::Metrics;
+use std::time::Duration;
+
+/// Answers slower than this are worth a warning (contract section 8).
+const SLOW: Duration = Duration::from_secs(5);
+
+/// What was told to a client, and heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// Method of the request.
+    pub method: &'a str,
+    /// Path as received, without the query.
+    pub path: &'a [u8],
+    /// Status of the answer; 0 when none went out.
+    pub status: u16,
+    /// Body bytes sent.
+    pub bytes_out: u64,
+    /// Body bytes read.
+    pub bytes_in: u64,
+}
+
+/// The answer to an error; counts and logs it.
+pub fn refusal(metrics: &Metrics, x: &mut Exchange, error: Error, accept: Option<&[u8]>) -> Reply {
+    metrics.refused(error.reason);
+    let asked = Asked {
+        request_id: &x.ctx.request_id,
+        accept,
+    };
+    let mut reply = x.ctx.gateway.service.errors.reply(&error, asked);
+    Edits::apply(&x.edits.answer, &mut reply.headers);
+    // Somebody must act when a backend or we ourselves fail; a client's mistake is its own.
+    let level = match error.reason.status() {
+        500.. if error.reason != Reason::Draining => log::Level::Error,
+        _ => log::Level::Debug,
+    };
+    let route = x.ctx.route();
+    log::log!(
+        level, route, reason = error.reason.word(), request_id = &*x.ctx.request_id;
+        "request failed: {}", error.text
+    );
+    x.ctx.error = Some(error);
+    reply
+}
+
+/// Metrics and the access line, once per request.
+pub fn finish(x: &Exchange, told: &Told<'_>) {
+    let ctx = &x.ctx;
+    let elapsed = ctx.elapsed();
+    // Nobody saw an answer: 499, as the field calls it.
+    let status = if told.status == 0 { 499 } else { told.status };
+    ctx.meters().finished(status, elapsed.as_secs_f64());
+    if elapsed > SLOW && !x.upgraded {
+        let route = ctx.route();
+        log::warn!(
+            route, duration_ms = elapsed.as_millis() as u64, request_id = &*ctx.request_id;
+            "slow answer"
+        );
+    }
+    let service = &ctx.gateway.service;
+    let skipped = |path: &[u8]| service.skip_log_paths.iter().any(|skip| **skip == *path);
+    if !service.access_log || skipped(told.path) {
+        return;
+    }
+    let access = Access {
+        method: told.method,
+        route: ctx.route(),
+        path: told.path,
+        status: told.status,
+        duration: elapsed,
+        bytes_out: told.bytes_out,
+        bytes_in: told.bytes_in,
+        request_id: &ctx.request_id,
+        backend: ctx.backend().map_or("", |backend| &backend.service),
+        client: ctx.client,
+        reason: ctx.error.as_ref().map_or("", |error| error.reason.word()),
+        error: ctx.error.as_ref().map_or("", |error| &error.text),
+    };
+    match ctx.gateway.dialect {
+        Dialect::Native => access.write_json(),
+        Dialect::Krakend => access.write_gin(),
+    }
+}
