@@ -11,6 +11,7 @@ use pingora::protocols::{
 };
 use pingora::protocols::{SocketDigest, TimingDigest, UniqueIDType};
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -39,6 +40,19 @@ pub struct Chunks {
     left: u64,
     /// Bytes of extensions or trailers.
     extra: usize,
+    /// Whether the last bytes stood within trailers.
+    trailing: bool,
+}
+
+/// What of some bytes belongs to a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Bytes at the front that belong to it, framing included.
+    pub used: usize,
+    /// Which of them are trailers.
+    pub trailers: Range<usize>,
+    /// How many of them are its data.
+    pub data: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,28 +88,57 @@ impl Chunks {
     ///
     /// # Errors
     /// At the first byte that cannot be, and from then on.
-    pub fn look(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
-        while let [byte, rest @ ..] = bytes {
-            if self.state == State::Done {
-                return Ok(());
-            }
-            if self.state == State::Data {
-                let here = usize::try_from(self.left)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                self.left -= here as u64;
-                if self.left == 0 {
-                    self.state = State::DataCr;
+    pub fn look(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.feed(bytes).map(drop)
+    }
+
+    /// The same, and tells what the bytes are.
+    ///
+    /// # Errors
+    /// At the first byte that cannot be, and from then on.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Malformed> {
+        let mut fed = Fed::default();
+        let mut trailers = self.trailing.then_some(0);
+        while let Some([byte, ..]) = bytes.get(fed.used..) {
+            match self.state {
+                State::Done => break,
+                State::Data => {
+                    let rest = bytes.len() - fed.used;
+                    let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest);
+                    self.left -= here as u64;
+                    if self.left == 0 {
+                        self.state = State::DataCr;
+                    }
+                    fed.used += here;
+                    fed.data += here as u64;
+                    continue;
                 }
-                bytes = bytes.get(here..).unwrap_or_default();
-                continue;
+                _ => {}
             }
+            let at_line = self.state == State::Line;
             let next = self.step(*byte);
             self.state = next.unwrap_or(State::Broken);
-            next.ok_or(Malformed)?;
-            bytes = rest;
+            match next.ok_or(Malformed)? {
+                State::Field if at_line && trailers.is_none() => trailers = Some(fed.used),
+                State::EndLf => {
+                    if let Some(from) = trailers.take() {
+                        fed.trailers = from..fed.used;
+                    }
+                }
+                _ => {}
+            }
+            fed.used += 1;
         }
-        Ok(())
+        self.trailing = trailers.is_some();
+        if let Some(from) = trailers {
+            fed.trailers = from..fed.used;
+        }
+        Ok(fed)
+    }
+
+    /// Whether the last byte of the body was seen.
+    pub fn done(&self) -> bool {
+        self.state == State::Done
     }
 
     fn step(&mut self, byte: u8) -> Option<State> {
@@ -339,6 +382,30 @@ mod tests {
             "0\r\nT: \0\r\n\r\n",
         ] {
             assert_eq!(looked(body), Err(Malformed), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn tells_framing_data_and_trailers_however_the_bytes_are_cut() {
+        let body = b"3;a\r\nabc\r\n0\r\nT: 1\r\nU: 2\r\n\r\nrest";
+        let end = body.len() - 4;
+        for cut in 0..=body.len() {
+            let mut chunks = Chunks::default();
+            let (mut kept, mut data, mut used) = (Vec::new(), 0, 0);
+            for part in [&body[..cut], &body[cut..]] {
+                let fed = chunks.feed(part).unwrap();
+                kept.extend_from_slice(&part[..fed.trailers.start.min(fed.used)]);
+                if fed.trailers.is_empty() {
+                    kept.truncate(kept.len() - fed.trailers.start.min(fed.used));
+                    kept.extend_from_slice(&part[..fed.used]);
+                } else {
+                    kept.extend_from_slice(&part[fed.trailers.end..fed.used]);
+                }
+                data += fed.data;
+                used += fed.used;
+            }
+            assert_eq!((data, used, chunks.done()), (3, end, true), "cut at {cut}");
+            assert_eq!(kept, b"3;a\r\nabc\r\n0\r\n\r\n", "cut at {cut}");
         }
     }
 

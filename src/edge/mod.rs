@@ -5,7 +5,12 @@
 //! `Content-Length` beside `Transfer-Encoding`, fixes its header limits at 1 MiB, waits for 24 bytes
 //! before it knows HTTP/2 from HTTP/1 on a cleartext port, and has no connection limits.
 
+pub mod answer;
+pub mod body;
 pub mod chunks;
 pub mod connections;
 pub mod door;
+pub mod duplex;
+pub mod head;
 pub mod reader;
+pub mod timer;

@@ -64,7 +64,33 @@ pub struct Edits {
     pub answer: Vec<Edit>,
 }
 
+impl Edit {
+    /// Whether it takes away what is there under this name, in any case.
+    fn clears(&self, name: &str) -> bool {
+        match self {
+            Self::Set(own, _) | Self::Remove(own) => own.as_str().eq_ignore_ascii_case(name),
+            Self::Append(..) => false,
+        }
+    }
+}
+
 impl Edits {
+    /// Whether a field that was there before the edits is there after them.
+    pub fn spare(edits: &[Edit], name: &str) -> bool {
+        !edits.iter().any(|edit| edit.clears(name))
+    }
+
+    /// What the edits add and do not take away again.
+    pub fn added(edits: &[Edit]) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        edits.iter().enumerate().filter_map(|(at, edit)| {
+            let (Edit::Set(name, value) | Edit::Append(name, value)) = edit else {
+                return None;
+            };
+            let later = edits.get(at + 1..).unwrap_or_default();
+            Self::spare(later, name.as_str()).then_some((name, value))
+        })
+    }
+
     /// Applies edits to a list of fields.
     pub fn apply(edits: &[Edit], fields: &mut Vec<(HeaderName, HeaderValue)>) {
         for edit in edits {
@@ -145,5 +171,29 @@ mod tests {
         ];
         Edits::apply(&edits, &mut fields);
         assert_eq!(fields, [(COOKIE, value("d")), (COOKIE, value("e"))]);
+    }
+
+    #[test]
+    fn written_field_by_field_they_come_to_the_same() {
+        let value = HeaderValue::from_static;
+        let before = [(COOKIE, value("a")), (ACCEPT, value("b"))];
+        let one = [
+            Edit::Set(COOKIE, value("1")),
+            Edit::Append(COOKIE, value("2")),
+            Edit::Remove(COOKIE),
+            Edit::Append(ACCEPT, value("3")),
+        ];
+        for (i, j, k) in (0..64).map(|n| (n % 4, n / 4 % 4, n / 16)) {
+            let edits = [one[i].clone(), one[j].clone(), one[k].clone()];
+            let mut applied = before.to_vec();
+            Edits::apply(&edits, &mut applied);
+            let mut written: Vec<_> = before
+                .iter()
+                .filter(|(name, _)| Edits::spare(&edits, name.as_str()))
+                .cloned()
+                .collect();
+            written.extend(Edits::added(&edits).map(|(n, v)| (n.clone(), v.clone())));
+            assert_eq!(written, applied, "{edits:?}");
+        }
     }
 }

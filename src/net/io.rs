@@ -32,18 +32,18 @@ pub fn poll_through<S, R>(
 where
     S: AsyncRead + Unpin,
 {
-    poll_with_room(stream, cx, SCRATCH, |buffer, came| {
+    poll_with_room(stream, cx, SCRATCH, |buffer, came, _| {
         take(buffer.get(came).unwrap_or_default())
     })
 }
 
-/// The same, at most `most` bytes, for takers that write in the buffer: what came stands in the range,
-/// [`ROOM`] bytes behind the beginning.
+/// The same, at most `most` bytes, for takers that write in the buffer, or to another stream: what came
+/// stands in the range, [`ROOM`] bytes behind the beginning.
 pub fn poll_with_room<S, R>(
     stream: &mut S,
     cx: &mut Context<'_>,
     most: usize,
-    take: impl FnOnce(&mut [u8], Range<usize>) -> R,
+    take: impl FnOnce(&mut [u8], Range<usize>, &mut Context<'_>) -> R,
 ) -> Poll<io::Result<R>>
 where
     S: AsyncRead + Unpin,
@@ -57,7 +57,7 @@ where
     let polled = Pin::new(stream).poll_read(cx, &mut space);
     let came = space.filled().len();
     let outcome = match polled {
-        Poll::Ready(Ok(())) => Poll::Ready(Ok(take(&mut buffer, ROOM..ROOM + came))),
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(take(&mut buffer, ROOM..ROOM + came, cx))),
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         Poll::Pending => Poll::Pending,
     };

@@ -106,7 +106,7 @@ impl ProxyHttp for Proxy {
         let length = body.as_ref().map_or(0, Bytes::len);
         if length > 0
             && !x.upgraded
-            && let Err(reason) = x.upload.count(length)
+            && let Err(reason) = x.upload.count(length as u64)
         {
             return Err(fail(x, reason.into()));
         }

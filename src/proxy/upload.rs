@@ -41,8 +41,8 @@ impl Upload {
     ///
     /// # Errors
     /// When the body is too large or too slow.
-    pub fn count(&mut self, bytes: usize) -> Result<(), Reason> {
-        self.seen += bytes as u64;
+    pub fn count(&mut self, bytes: u64) -> Result<(), Reason> {
+        self.seen += bytes;
         let Some(limits) = &self.limits else {
             return Ok(());
         };
@@ -51,7 +51,7 @@ impl Upload {
     }
 
     /// Longest wait for the next chunk: until the rate is surely too low.
-    fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         let Some(limits) = self.limits.as_ref().filter(|l| l.body_min_rate > 0) else {
             return PATIENCE;
         };
@@ -76,7 +76,7 @@ impl Upload {
             Ok(Err(error)) => Err(read_error(&error)),
             Ok(Ok(None)) => Ok(None),
             Ok(Ok(Some(chunk))) => {
-                self.count(chunk.len())?;
+                self.count(chunk.len() as u64)?;
                 Ok(Some(chunk))
             }
         }

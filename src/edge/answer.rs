@@ -1,0 +1,183 @@
+//! From the bytes of a backend's head to the bytes of the client's, without anything in between. What
+//! passes and what is added is decided where the other lane decides it.
+
+use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::stage::{Edit, Edits};
+use crate::net::NetError;
+use crate::net::h1::Framing;
+use crate::net::h1::head::{MAX_FIELDS, Meaning, parse_raw};
+use crate::net::h1::writer::push_field;
+use crate::proxy::answer::stays;
+use http::{HeaderName, Method, StatusCode, header};
+use httparse::Header;
+use pingora::protocols::http::date::get_cached_date;
+use std::mem::MaybeUninit;
+
+/// What an answer's head needs to know of its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The request's state.
+    pub ctx: &'a Ctx,
+    /// What stages changed.
+    pub edits: &'a Edits,
+    /// Method that the backend was asked with; a body belongs to it or not.
+    pub method: &'a Method,
+    /// Whether the client's own method lets its answer have a body.
+    pub head_only: bool,
+    /// Whether the client's connection may serve another request.
+    pub keep: bool,
+}
+
+/// What a backend's head says, once the client's was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The status.
+    pub status: StatusCode,
+    /// How the backend frames the body.
+    pub framing: Framing,
+    /// The body ends with the backend's connection, so the client gets it in chunks.
+    pub rechunk: bool,
+    /// Whether the backend's connection may serve another request.
+    pub keep_alive: bool,
+}
+
+/// Reads a whole head of a backend and appends the client's to `out`. An interim answer is written as
+/// one; `100 Continue` is for nobody here and leaves nothing behind.
+///
+/// # Errors
+/// When the head is no valid answer, or one to a question that was not asked.
+pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned, NetError> {
+    let mut room = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let (meaning, fields) = parse_raw(head, &mut room, asked.method)?;
+    let Meaning {
+        status,
+        framing,
+        keep_alive,
+    } = meaning;
+    let rechunk = framing == Framing::Close;
+    if status.is_informational() {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(NetError::invalid("unexpected 101 Switching Protocols"));
+        }
+        if status != StatusCode::CONTINUE {
+            push_status(out, status);
+            push_fields(out, fields, asked, &[]);
+            out.extend_from_slice(b"\r\n");
+        }
+    } else {
+        push_status(out, status);
+        let edits = &asked.edits.answer;
+        stamp(out, asked, edits);
+        let dated = push_fields(out, fields, asked, edits);
+        for (name, value) in Edits::added(edits) {
+            push_field(out, name.as_str(), value.as_bytes());
+        }
+        if !dated && Edits::spare(edits, header::DATE.as_str()) {
+            push_field(out, "date", get_cached_date().as_bytes());
+        }
+        let bodyless =
+            asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if !bodyless && !matches!(framing, Framing::Length(_)) {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        out.extend_from_slice(connection(asked.keep));
+    }
+    Ok(Planned {
+        status,
+        framing,
+        rechunk,
+        keep_alive,
+    })
+}
+
+/// The last field of a head, and its end.
+pub const fn connection(keep: bool) -> &'static [u8] {
+    if keep {
+        b"Connection: keep-alive\r\n\r\n"
+    } else {
+        b"Connection: close\r\n\r\n"
+    }
+}
+
+/// Appends a status line.
+pub fn push_status(out: &mut Vec<u8>, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the fields that every answer carries.
+fn stamp(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &[Edit]) {
+    let ctx = asked.ctx;
+    let mut put = |name: &HeaderName, spelled: Option<&str>, value: &[u8]| {
+        if !Edits::spare(edits, name.as_str()) {
+            return;
+        }
+        match spelled {
+            Some(spelled) => {
+                for part in [spelled.as_bytes(), b": ", value, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+            None => push_field(out, name.as_str(), value),
+        }
+    };
+    if let Some((name, value)) = &ctx.gateway.service.version_header {
+        put(name, None, value.as_bytes());
+    }
+    if !ctx.request_id.is_empty() {
+        put(
+            &X_REQUEST_ID,
+            Some("X-Request-ID"),
+            ctx.request_id.as_bytes(),
+        );
+    }
+    put(&X_KRAKEND_COMPLETED, None, b"false");
+}
+
+/// Appends what passes of a backend's fields; tells whether `Date` was among them.
+fn push_fields(
+    out: &mut Vec<u8>,
+    fields: &[Header<'_>],
+    asked: &Asked<'_>,
+    edits: &[Edit],
+) -> bool {
+    let dialect = asked.ctx.gateway.dialect;
+    let nominated = nominations(fields);
+    let mut dated = false;
+    for field in fields {
+        let name = field.name;
+        if stays(name.as_bytes(), dialect)
+            || nominated
+                .iter()
+                .any(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+            || !edits.is_empty() && !Edits::spare(edits, name)
+        {
+            continue;
+        }
+        dated |= name.eq_ignore_ascii_case("date");
+        push_field(out, name, field.value);
+    }
+    dated
+}
+
+/// Names that the backend's `Connection` declares to be the connection's own; mostly none, and then no
+/// memory is used.
+fn nominations<'h>(fields: &[Header<'h>]) -> Vec<&'h [u8]> {
+    let mut names = Vec::new();
+    for field in fields {
+        if !field.name.eq_ignore_ascii_case("connection") {
+            continue;
+        }
+        let options = field.value.split(|&b| b == b',').map(<[u8]>::trim_ascii);
+        names.extend(options.filter(|option| {
+            ![&b"close"[..], b"keep-alive", b""]
+                .iter()
+                .any(|known| option.eq_ignore_ascii_case(known))
+        }));
+    }
+    names
+}

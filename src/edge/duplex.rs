@@ -1,0 +1,635 @@
+//! Both directions of one request at once: what the client sends goes up, what the backend answers comes
+//! down, as the bytes they are. Nothing is read that nobody takes, nothing waits without a deadline.
+//!
+//! The first piece of an answer's body leaves in one write with its head. What a socket does not take at
+//! once is kept, and until it is gone nothing more is read for it.
+
+use crate::base::Reason;
+use crate::edge::answer::Planned;
+use crate::edge::body::{Body, passing};
+use crate::edge::timer::Timer;
+use crate::net::NetError;
+use crate::net::h1::head::{MAX_HEAD, find_end};
+use crate::net::h1::writer::{LAST_CHUNK, push_chunk};
+use crate::net::io::{Conn, SCRATCH, poll_through, poll_with_room};
+use crate::proxy::upload::Upload;
+use bytes::BytesMut;
+use pingora::protocols::Stream;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWrite;
+
+/// Interim answers before the final one.
+const MOST_INTERIM: u32 = 32;
+/// Bytes of later requests that are kept while one is served; then the client has to wait.
+const MOST_HELD: usize = 64 << 10;
+/// Bytes read at once for a client that has shown to be slower than its backend.
+const SLOW_PIECE: usize = 16 << 10;
+/// Longest wait for a client to take a piece of its answer.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// Makes the client's head of a backend's: the bytes of the one, whether the client may stay, and where
+/// the other goes.
+pub type Plan<'p> = dyn FnMut(&[u8], bool, &mut Vec<u8>) -> Result<Planned, NetError> + Send + 'p;
+
+/// Why an exchange ended before its end.
+#[derive(Debug)]
+pub enum Ended {
+    /// The backend's fault.
+    Backend {
+        /// What happened.
+        error: NetError,
+        /// No byte of an answer came: a connection that had rested may have been dead.
+        untouched: bool,
+    },
+    /// The client's.
+    Client(Reason),
+}
+
+impl Ended {
+    fn backend(error: NetError) -> Self {
+        Self::Backend {
+            error,
+            untouched: false,
+        }
+    }
+}
+
+/// How long each wait may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// When the request began.
+    pub started: Instant,
+    /// From then to the answer's head; counted from the end of the upload when there is one.
+    pub answer: Duration,
+    /// For the answer's head once the request is sent, if that has a limit of its own.
+    pub head: Option<Duration>,
+    /// Between two pieces of the answer's body.
+    pub pause: Duration,
+}
+
+/// How far the request's way up is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// More is to be sent.
+    Going,
+    /// All is sent.
+    Done,
+    /// There is no use in sending more.
+    Stopped,
+}
+
+/// The request on its way up.
+#[derive(Debug)]
+pub struct Up<'a> {
+    /// Bytes for the backend: at first the head and what came with it of the body.
+    pub out: &'a mut Vec<u8>,
+    /// What is still to come from the client.
+    pub body: Body,
+    /// Counts and times it.
+    pub upload: &'a mut Upload,
+    /// Body bytes so far.
+    pub received: u64,
+    sent: usize,
+    flushed: bool,
+    state: Sending,
+}
+
+impl<'a> Up<'a> {
+    /// A request whose first bytes are in `out`.
+    pub fn new(out: &'a mut Vec<u8>, body: Body, upload: &'a mut Upload, received: u64) -> Self {
+        Self {
+            out,
+            body,
+            upload,
+            received,
+            sent: 0,
+            flushed: false,
+            state: Sending::Going,
+        }
+    }
+
+    /// Begins anew on another connection; only while all of the request is in `out`.
+    pub fn rewind(&mut self) {
+        (self.sent, self.flushed, self.state) = (0, false, Sending::Going);
+    }
+}
+
+/// The answer on its way down.
+#[derive(Debug, Default)]
+pub struct Down {
+    /// Begin of a head whose end has not come yet.
+    partial: Vec<u8>,
+    scanned: usize,
+    interim: u32,
+    /// What the final head says, once it came.
+    pub planned: Option<Planned>,
+    /// Whether anything of an answer came.
+    touched: bool,
+    /// Whether bytes of the final answer went to the client.
+    pub written: bool,
+    /// Whether the client was told that its connection stays.
+    pub keeps_client: bool,
+    /// Bytes for the client that it did not take at once.
+    pending: Vec<u8>,
+    taken: usize,
+    flushed: bool,
+    slow: bool,
+    done: bool,
+    /// Body bytes so far.
+    pub bytes: u64,
+    /// Room for the client's head.
+    pub head: Vec<u8>,
+}
+
+/// One request between two connections.
+pub struct Duplex<'a> {
+    /// The client's connection.
+    pub client: &'a mut Stream,
+    /// What the client sent beyond this request.
+    pub held: &'a mut BytesMut,
+    /// The connection's timer.
+    pub timer: &'a mut Timer,
+    /// The backend's connection.
+    pub conn: Conn,
+    /// The way up.
+    pub up: Up<'a>,
+    /// The way down.
+    pub down: Down,
+    /// How long each wait may be.
+    pub patience: Patience,
+    /// A failed write to the backend: the answer that explains it may still come.
+    pub broken: Option<NetError>,
+    /// What is waited for, and until when.
+    pub waiting: Option<(Waits, Instant)>,
+}
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// The backend takes what is sent.
+    BackendTakes,
+    /// The client sends more of the body.
+    ClientSends,
+    /// The backend answers.
+    Head,
+    /// The backend sends more of the body.
+    Body,
+    /// The client takes what is sent.
+    ClientTakes,
+}
+
+impl Duplex<'_> {
+    /// Goes on until the answer is with the client.
+    ///
+    /// # Errors
+    /// Who ended it, and why.
+    pub async fn run(&mut self, plan: &mut Plan<'_>) -> Result<(), Ended> {
+        std::future::poll_fn(|cx| self.poll(cx, plan)).await
+    }
+
+    /// Whether the backend's connection may serve another request.
+    pub fn reusable(&self) -> bool {
+        self.down.done
+            && self.up.state == Sending::Done
+            && self.down.planned.as_ref().is_some_and(|p| p.keep_alive)
+    }
+
+    /// Whether all of the request was read from the client.
+    pub fn received_all(&self) -> bool {
+        self.up.body.done()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, plan: &mut Plan<'_>) -> Poll<Result<(), Ended>> {
+        let mut moved = self.poll_up(cx)?;
+        match self.poll_down(cx, plan, &mut moved) {
+            Poll::Ready(ended) => return Poll::Ready(ended),
+            Poll::Pending => {}
+        }
+        if self.up.state == Sending::Done {
+            self.watch(cx)?;
+        } else if self
+            .down
+            .planned
+            .as_ref()
+            .is_some_and(|p| p.status.as_u16() >= 300)
+        {
+            // A refusal: the rest of the body is of no use to the backend.
+            self.up.state = Sending::Stopped;
+        }
+        let waits = self.waits();
+        let deadline = match self.waiting {
+            Some((kind, deadline)) if kind == waits && !moved => deadline,
+            _ => self.deadline(waits),
+        };
+        self.waiting = Some((waits, deadline));
+        ready!(self.timer.poll(cx, deadline));
+        Poll::Ready(Err(self.too_late(waits)))
+    }
+
+    fn waits(&self) -> Waits {
+        if !self.down.pending.is_empty() {
+            Waits::ClientTakes
+        } else if self.down.planned.is_some() {
+            Waits::Body
+        } else if self.up.state != Sending::Going {
+            Waits::Head
+        } else if self.up.sent < self.up.out.len() {
+            Waits::BackendTakes
+        } else {
+            Waits::ClientSends
+        }
+    }
+
+    fn deadline(&self, waits: Waits) -> Instant {
+        let Patience {
+            started,
+            answer,
+            head,
+            pause,
+        } = self.patience;
+        let now = Instant::now;
+        let (from, span) = match waits {
+            Waits::Head | Waits::BackendTakes if self.up.received == 0 => {
+                let end = started + answer;
+                return head.map_or(end, |head| end.min(now() + head));
+            }
+            Waits::Head => (now(), head.map_or(answer, |head| head.min(answer))),
+            Waits::BackendTakes => (now(), answer),
+            Waits::ClientSends => (now(), self.up.upload.patience()),
+            Waits::Body => (now(), pause),
+            Waits::ClientTakes => (now(), STUCK),
+        };
+        from + span
+    }
+
+    fn too_late(&mut self, waits: Waits) -> Ended {
+        match waits {
+            Waits::ClientSends => Ended::Client(Reason::BodyTimeout),
+            Waits::ClientTakes => Ended::Client(Reason::ClientGone),
+            Waits::Head | Waits::BackendTakes | Waits::Body => {
+                Ended::backend(self.broken.take().unwrap_or_else(NetError::deadline))
+            }
+        }
+    }
+
+    /// Sends what there is to send; tells whether anything moved.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        let mut moved = false;
+        while self.up.state == Sending::Going {
+            let Self { conn, up, .. } = self;
+            let rest = up.out.get(up.sent..).unwrap_or_default();
+            if !rest.is_empty() {
+                match Pin::new(&mut conn.io).poll_write(cx, rest) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(n @ 1..)) => {
+                        up.sent += n;
+                        moved = true;
+                    }
+                    Poll::Ready(outcome) => self.broke("write", outcome.err()),
+                }
+                continue;
+            }
+            if !up.flushed {
+                match Pin::new(&mut conn.io).poll_flush(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(())) => up.flushed = true,
+                    Poll::Ready(Err(error)) => self.broke("write", Some(error)),
+                }
+                continue;
+            }
+            if up.body.done() {
+                up.state = Sending::Done;
+                moved = true;
+                break;
+            }
+            match self.poll_receive(cx)? {
+                Poll::Ready(()) => moved = true,
+                Poll::Pending => break,
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The backend takes nothing more; its answer may still come.
+    fn broke(&mut self, operation: &'static str, error: Option<io::Error>) {
+        let error = error.unwrap_or_else(|| io::ErrorKind::WriteZero.into());
+        let local = self.conn.io.local();
+        let error = NetError::socket(operation, local, self.conn.peer, &error);
+        self.broken = Some(error);
+        self.up.state = Sending::Stopped;
+    }
+
+    /// Reads the next piece of the body and sends what the backend takes of it at once.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Ended> {
+        let Self {
+            client,
+            held,
+            conn,
+            up,
+            ..
+        } = self;
+        up.out.clear();
+        up.sent = 0;
+        up.flushed = false;
+        let read = poll_with_room(*client, cx, SCRATCH, |buffer, came, cx| {
+            let bytes = buffer.get(came).unwrap_or_default();
+            if bytes.is_empty() {
+                return Err(Reason::ClientGone);
+            }
+            let fed = up.body.feed(bytes).map_err(|_| Reason::BadChunk)?;
+            up.received += fed.data;
+            up.upload.count(fed.data)?;
+            passing(bytes, &fed, |mut part| {
+                // What the socket does not take now, and what it fails at, is met again from `out`.
+                while up.out.is_empty()
+                    && let Poll::Ready(Ok(n @ 1..)) = Pin::new(&mut conn.io).poll_write(cx, part)
+                {
+                    part = part.get(n..).unwrap_or_default();
+                    if part.is_empty() {
+                        break;
+                    }
+                }
+                up.out.extend_from_slice(part);
+            });
+            held.extend_from_slice(bytes.get(fed.used..).unwrap_or_default());
+            Ok(())
+        });
+        match read {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(Ok(()))) => Ok(Poll::Ready(())),
+            Poll::Ready(Ok(Err(reason))) => Err(Ended::Client(reason)),
+            Poll::Ready(Err(_)) => Err(Ended::Client(Reason::ClientGone)),
+        }
+    }
+
+    /// Looks whether the client is still there while its answer is on the way; what it sends meanwhile
+    /// belongs to its next request.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        while self.held.len() < MOST_HELD {
+            let held = &mut *self.held;
+            let read = poll_through(self.client, cx, |bytes| {
+                held.extend_from_slice(bytes);
+                !bytes.is_empty()
+            });
+            match read {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(_) => return Err(Ended::Client(Reason::ClientGone)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on what the backend sends; ready when all of it is with the client.
+    fn poll_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        plan: &mut Plan<'_>,
+        moved: &mut bool,
+    ) -> Poll<Result<(), Ended>> {
+        loop {
+            let gone = |_| Ended::Client(Reason::ClientGone);
+            ready!(self.down.poll_drain(self.client, cx, moved)).map_err(gone)?;
+            if self.down.done {
+                return Poll::Ready(Ok(()));
+            }
+            // A client is told that it may stay only when nothing of its request is left to read.
+            let whole = self.up.state == Sending::Done;
+            let Self {
+                conn, down, client, ..
+            } = self;
+            let most = if down.slow { SLOW_PIECE } else { SCRATCH };
+            let read = ready!(poll_with_room(
+                &mut conn.io,
+                cx,
+                most,
+                |buffer, came, cx| {
+                    down.take(
+                        buffer,
+                        came,
+                        &mut Route {
+                            client,
+                            plan,
+                            whole,
+                        },
+                        cx,
+                    )
+                }
+            ));
+            *moved = true;
+            let failed = match read {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                Err(error) => {
+                    let error = NetError::socket("read", conn.io.local(), conn.peer, &error);
+                    self.broken.take().unwrap_or(error)
+                }
+            };
+            let untouched = !self.down.touched;
+            let error = if untouched {
+                self.broken.take().unwrap_or(failed)
+            } else {
+                failed
+            };
+            return Poll::Ready(Err(Ended::Backend { error, untouched }));
+        }
+    }
+}
+
+/// Where the bytes of an answer go, and how its head is made.
+struct Route<'r, 'p> {
+    client: &'r mut Stream,
+    plan: &'r mut Plan<'p>,
+    whole: bool,
+}
+
+impl Down {
+    /// Sends what the client did not take before.
+    fn poll_drain(
+        &mut self,
+        client: &mut Stream,
+        cx: &mut Context<'_>,
+        moved: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest) = self
+            .pending
+            .get(self.taken..)
+            .filter(|rest| !rest.is_empty())
+        {
+            let n = ready!(Pin::new(&mut *client).poll_write(cx, rest))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.taken += n;
+            *moved = true;
+        }
+        if self.taken > 0 {
+            // Given back: a slow client would hold the room of its largest piece to the end.
+            self.pending = Vec::new();
+            self.taken = 0;
+        }
+        if !self.flushed {
+            ready!(Pin::new(client).poll_flush(cx))?;
+            self.flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes what the backend sent: nothing is its end.
+    fn take(
+        &mut self,
+        buffer: &mut [u8],
+        came: Range<usize>,
+        route: &mut Route<'_, '_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), NetError> {
+        if came.is_empty() {
+            return self.end();
+        }
+        self.touched = true;
+        let mut head = std::mem::take(&mut self.head);
+        head.clear();
+        let taken = self.take_into(buffer, came, route, cx, &mut head);
+        self.head = head;
+        taken
+    }
+
+    fn take_into(
+        &mut self,
+        buffer: &mut [u8],
+        came: Range<usize>,
+        route: &mut Route<'_, '_>,
+        cx: &mut Context<'_>,
+        head: &mut Vec<u8>,
+    ) -> Result<(), NetError> {
+        let mut at = came.start;
+        if self.planned.is_none() {
+            let bytes = buffer.get(came.clone()).unwrap_or_default();
+            let Some(used) = self.read_head(bytes, route, head)? else {
+                self.emit(head, route.client, cx);
+                return Ok(());
+            };
+            at += used;
+        }
+        let Some(planned) = &mut self.planned else {
+            return Ok(());
+        };
+        let body = buffer.get(at..came.end).unwrap_or_default();
+        let used = planned.framing.feed_counting(body, &mut self.bytes)?;
+        if used < body.len() {
+            // Bytes that nobody asked for: the next answer could not be trusted.
+            planned.keep_alive = false;
+        }
+        self.done = planned.framing.done();
+        let rechunk = planned.rechunk;
+        self.written = true;
+        if rechunk {
+            let body = body.get(..used).unwrap_or_default();
+            push_chunk(head, body);
+            self.emit(head, route.client, cx);
+            return Ok(());
+        }
+        // The head goes right in front of its body, where the backend's head or free room is.
+        match at.checked_sub(head.len()) {
+            Some(from) => {
+                if let Some(place) = buffer.get_mut(from..at) {
+                    place.copy_from_slice(head);
+                }
+                let whole = buffer.get(from..at + used).unwrap_or_default();
+                self.emit(whole, route.client, cx);
+            }
+            None => {
+                let body = buffer.get(at..at + used).unwrap_or_default();
+                head.extend_from_slice(body);
+                self.emit(head, route.client, cx);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads heads until the final one, each made into the client's; `None` while more must come, else
+    /// how many of the bytes were heads.
+    fn read_head(
+        &mut self,
+        bytes: &[u8],
+        route: &mut Route<'_, '_>,
+        head: &mut Vec<u8>,
+    ) -> Result<Option<usize>, NetError> {
+        let mut at = 0;
+        loop {
+            let fresh = bytes.get(at..).unwrap_or_default();
+            if fresh.is_empty() {
+                return Ok(None);
+            }
+            let planned = if self.partial.is_empty() {
+                let Some(end) = find_end(fresh, 0)? else {
+                    self.partial.extend_from_slice(fresh);
+                    self.scanned = fresh.len();
+                    return Ok(None);
+                };
+                at += end;
+                (route.plan)(fresh.get(..end).unwrap_or_default(), route.whole, head)?
+            } else {
+                let before = self.partial.len();
+                let room = (MAX_HEAD + 1).saturating_sub(before).min(fresh.len());
+                self.partial
+                    .extend_from_slice(fresh.get(..room).unwrap_or_default());
+                let Some(end) = find_end(&self.partial, self.scanned)? else {
+                    self.scanned = self.partial.len();
+                    return Ok(None);
+                };
+                at += end.saturating_sub(before);
+                let partial = std::mem::take(&mut self.partial);
+                (route.plan)(partial.get(..end).unwrap_or_default(), route.whole, head)?
+            };
+            if !planned.status.is_informational() {
+                self.keeps_client = route.whole;
+                self.planned = Some(planned);
+                return Ok(Some(at));
+            }
+            self.interim += 1;
+            if self.interim > MOST_INTERIM {
+                let text = "net/http: too many 1xx informational responses";
+                return Err(NetError::invalid(text));
+            }
+        }
+    }
+
+    /// The backend closed its side.
+    fn end(&mut self) -> Result<(), NetError> {
+        let Some(planned) = &mut self.planned else {
+            return Err(if self.touched {
+                NetError::unexpected_eof()
+            } else {
+                NetError::eof()
+            });
+        };
+        planned.framing.eof()?;
+        planned.keep_alive = false;
+        if planned.rechunk {
+            self.pending.extend_from_slice(LAST_CHUNK);
+        }
+        self.flushed = false;
+        self.done = true;
+        Ok(())
+    }
+
+    /// Sends bytes to the client; what it does not take at once is kept. A failed write is met again when
+    /// what is kept is sent.
+    fn emit(&mut self, mut bytes: &[u8], client: &mut Stream, cx: &mut Context<'_>) {
+        self.flushed &= bytes.is_empty();
+        while !bytes.is_empty()
+            && let Poll::Ready(Ok(n @ 1..)) = Pin::new(&mut *client).poll_write(cx, bytes)
+        {
+            bytes = bytes.get(n..).unwrap_or_default();
+        }
+        if !bytes.is_empty() {
+            self.slow = true;
+            self.pending.extend_from_slice(bytes);
+        }
+    }
+}
