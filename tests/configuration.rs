@@ -235,6 +235,66 @@ fn all_wrong_types_are_told_at_once_and_refuse_the_file() {
     assert_eq!(output.stdout, "");
 }
 
+/// One streaming endpoint, with this lane.
+fn laned(origin: &Origin, lane: Value) -> Value {
+    json!({
+        "extra_config": {"hanzo/edge": {"lane": lane}},
+        "endpoints": [{
+            "endpoint": "/a", "output_encoding": "no-op",
+            "backend": [{"url_pattern": "/a", "host": [origin.url()]}],
+        }],
+    })
+}
+
+#[test]
+fn the_lane_is_a_setting_a_variable_and_a_flag() {
+    let origin = Origin::json("{}");
+    for lane in ["auto", "off"] {
+        for setup in [
+            Gateway::setup(),
+            Gateway::setup().variable("HANZO_GATEWAY_LANE", lane),
+            Gateway::setup().argument("--lane").argument(lane),
+        ] {
+            let gateway = setup.native(laned(&origin, lane.into()));
+            assert_eq!(gateway.get("/a").status(), 200, "{lane}");
+            assert_eq!(gateway.stderr(), "", "{lane}");
+        }
+    }
+}
+
+#[test]
+fn a_lane_that_there_is_not_is_refused_with_its_place() {
+    let origin = Origin::json("{}");
+    let output = Gateway::refused(laned(&origin, "fast".into()));
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    for text in ["/extra_config/hanzo~1edge/lane", "\"auto\", \"off\""] {
+        assert!(output.stderr.contains(text), "{text}: {output:#?}");
+    }
+    let setup = Gateway::setup().variable("HANZO_GATEWAY_LANE", "fast");
+    let output = setup.refused(laned(&origin, "auto".into()));
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains("HANZO_GATEWAY_LANE"), "{output:#?}");
+    let setup = Gateway::setup().argument("--lane").argument("fast");
+    let output = setup.refused(laned(&origin, "auto".into()));
+    assert_eq!(output.code, Some(2), "{output:#?}");
+}
+
+#[test]
+fn explain_tells_the_lane_to_people_and_machines() {
+    let origin = Origin::json("{}");
+    let asks = |words: &[&str]| {
+        let words = [&["explain"], words].concat();
+        Gateway::setup().command(&words, laned(&origin, "auto".into()))
+    };
+    let text = asks(&["/a"]).stdout;
+    assert!(text.contains("lane: ok  fast"), "{text}");
+    let text = asks(&["/a", "-H", "TE: trailers"]).stdout;
+    assert!(text.contains("pingora: because"), "{text}");
+    let machine = asks(&["/a", "--lane", "off", "--json"]).stdout;
+    let machine: Value = serde_json::from_str(&machine).unwrap();
+    assert_eq!(machine["lane"], json!({"fast": false, "reason": "off"}));
+}
+
 #[test]
 fn a_missing_file_is_one_sentence() {
     let output = Gateway::setup()

@@ -55,6 +55,15 @@ pub enum Compat {
     Native,
 }
 
+/// Which requests may take the fast lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lane {
+    /// All that can
+    Auto,
+    /// None
+    Off,
+}
+
 /// Which file to read and how.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Input {
@@ -64,6 +73,9 @@ pub struct Input {
     /// Whose words to speak to clients and backends [env: HANZO_COMPAT]
     #[arg(long, value_enum)]
     pub compat: Option<Compat>,
+    /// Which requests may take the fast lane, over the file's hanzo/edge [env: HANZO_GATEWAY_LANE]
+    #[arg(long, value_enum)]
+    pub lane: Option<Lane>,
 }
 
 /// `run`.
@@ -193,6 +205,9 @@ pub struct Demo {
     /// Where metrics are served; "off" for nowhere
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9091")]
     pub metrics: Metrics,
+    /// Which requests may take the fast lane
+    #[arg(long, value_enum)]
+    pub lane: Option<Lane>,
     /// Serve this file instead of the shipped configuration of api.hanzo.ai
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -3,12 +3,14 @@
 use crate::base::{Dialect, Report, Severity};
 use crate::cli::PROBLEMS;
 use crate::cli::args::{self, Metrics};
+use crate::cli::input;
 use crate::cli::paint::{Paint, talk};
 use crate::cli::run::{cores, serve};
 use crate::compile::{self, Shared};
 use crate::config::load;
 use crate::config::load::{Format, LoadOptions};
 use crate::demo::{self, Demo};
+use crate::gateway::lane::Lane;
 use crate::serve::Options;
 use crate::telemetry::log::{Format as LogFormat, LogOptions};
 use std::net::{SocketAddr, TcpListener};
@@ -45,13 +47,17 @@ pub fn demo(args: &args::Demo) -> u8 {
         ..LoadOptions::default()
     };
     let format = args.config.as_deref().map_or(Format::Json, Format::of);
-    let document = load::parse(
+    let lane = input::asked_lane(&input::environment(), args.lane, &mut report);
+    let mut document = load::parse(
         "conf/hanzo/gateway.json",
         &text,
         format,
         &load_options,
         &mut report,
     );
+    if let Some(document) = document.as_mut() {
+        document.service.fast_lane = lane.map(|lane| lane == Lane::Auto);
+    }
     let shared = match Shared::new(cores()) {
         Ok(shared) => Arc::new(shared),
         Err(error) => return fail(&error.to_string()),

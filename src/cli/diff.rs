@@ -30,6 +30,7 @@ pub fn diff(args: &Diff, krakend: bool) -> u8 {
         let input = Input {
             config: Some(path.to_owned()),
             compat: args.compat,
+            lane: None,
         };
         input::load(&input, krakend, None, &shared, false)
     };

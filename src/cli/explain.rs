@@ -12,6 +12,7 @@ use crate::compile::explain::{
     CallPlan, Dropped, Explanation, Outcome, Place, Request, Verdict, explain as walk,
 };
 use crate::gateway::head::BodySize;
+use crate::gateway::lane::Slow;
 use http::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -384,6 +385,10 @@ fn machine(explanation: &Explanation, request: &Request, file: &str, dialect: Di
         },
         "endpoint": explanation.endpoint,
         "steps": steps,
+        "lane": explanation.lane.map(|lane| json!({
+            "fast": lane.is_ok(),
+            "reason": lane.err().map(Slow::word),
+        })),
         "backends": explanation.calls.iter().map(call).collect::<Vec<_>>(),
         "verdict": verdict,
     })

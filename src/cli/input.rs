@@ -1,13 +1,15 @@
 //! Which file is read and in whose words, the only place that looks at the environment.
 //!
 //! KrakenD knows one language and no default file; here the dialect is the flag's, else
-//! `HANZO_COMPAT`'s, else the name's that was called (`krakend`), else the file's `hanzo/compat`.
+//! `HANZO_COMPAT`'s, else the name's that was called (`krakend`), else the file's `hanzo/compat`. The lane
+//! is the flag's, else `HANZO_GATEWAY_LANE`'s, else the file's `hanzo/edge`.
 
 use crate::base::{Code, Dialect, Problem, Report};
-use crate::cli::args::{Compat, Input};
+use crate::cli::args::{self, Compat, Input};
 use crate::compile::{self, Compiled, Shared};
 use crate::component::hanzo::compat;
 use crate::config::{Document, Format, LoadOptions, Source, load as reading};
+use crate::gateway::lane::Lane;
 use std::path::{Path, PathBuf};
 
 /// Read when no file is named; the first that exists.
@@ -59,6 +61,7 @@ pub fn load_in(
 ) -> Loaded {
     let mut report = Report::default();
     let asked = asked_dialect(env, input, krakend, &mut report);
+    let lane = asked_lane(env, input.lane, &mut report);
     let path = match input.config.clone().or_else(default_file) {
         Some(path) => path,
         None => {
@@ -88,6 +91,7 @@ pub fn load_in(
     report.problems.extend(found.problems);
     if let Some(document) = document.as_mut() {
         document.service.debug_endpoint |= debug && dialect == Dialect::Krakend;
+        document.service.fast_lane = lane.map(|lane| lane == Lane::Auto);
     }
     let compiled = document
         .as_ref()
@@ -202,6 +206,31 @@ fn asked_dialect(
     krakend.then_some(Dialect::Krakend)
 }
 
+/// What the command line or the environment says of the fast lane; nothing leaves it to the file.
+pub fn asked_lane(
+    env: &[(String, String)],
+    flag: Option<args::Lane>,
+    report: &mut Report,
+) -> Option<Lane> {
+    if let Some(lane) = flag {
+        return Some(match lane {
+            args::Lane::Auto => Lane::Auto,
+            args::Lane::Off => Lane::Off,
+        });
+    }
+    let text = variable(env, "HANZO_GATEWAY_LANE")?;
+    let lane = Lane::of(text);
+    if lane.is_none() {
+        let message = format!(
+            "HANZO_GATEWAY_LANE is \"{}\", which is no lane",
+            text.escape_debug()
+        );
+        let problem = Problem::error(Code::Environment, "", message);
+        report.push(problem.hint("set it to auto or off, or unset it"));
+    }
+    lane
+}
+
 /// A file full of `{{ … }}` would only give a riddle of syntax errors.
 fn refuse_templates(env: &[(String, String)], report: &mut Report) {
     if variable(env, "FC_ENABLE").is_some() {
@@ -236,6 +265,7 @@ mod tests {
         let input = Input {
             config: Some(path),
             compat,
+            lane: None,
         };
         load_in(&env, &input, krakend, None, &Shared::new(1).unwrap(), false)
     }
@@ -273,6 +303,37 @@ mod tests {
         assert!(loaded.compiled.is_none());
     }
 
+    /// What is compiled of a file with this setting, under this variable and flag.
+    fn lane(file: &str, env: &str, flag: Option<args::Lane>) -> Option<Lane> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("krakend.json");
+        let text =
+            format!(r#"{{"version": 3, "extra_config": {{"hanzo/edge": {{"lane": "{file}"}}}}}}"#);
+        std::fs::write(&path, text).unwrap();
+        let env = [("HANZO_GATEWAY_LANE".to_owned(), env.to_owned())];
+        let input = Input {
+            config: Some(path),
+            compat: None,
+            lane: flag,
+        };
+        let loaded = load_in(&env, &input, false, None, &Shared::new(1).unwrap(), false);
+        Some(loaded.compiled?.gateway.service.lane)
+    }
+
+    #[test]
+    fn the_flag_then_the_environment_then_the_file_choose_the_lane() {
+        assert_eq!(lane("off", "", None), Some(Lane::Off));
+        assert_eq!(lane("off", "auto", None), Some(Lane::Auto));
+        assert_eq!(lane("auto", "off", None), Some(Lane::Off));
+        assert_eq!(lane("off", "off", Some(args::Lane::Auto)), Some(Lane::Auto));
+        assert_eq!(lane("auto", "auto", Some(args::Lane::Off)), Some(Lane::Off));
+    }
+
+    #[test]
+    fn a_lane_that_there_is_not_refuses_the_start() {
+        assert_eq!(lane("auto", "fast", None), None);
+    }
+
     #[test]
     fn templates_are_refused_in_words() {
         let loaded = loaded("{{ template }}", &[("FC_ENABLE", "1")], None, false);
@@ -293,6 +354,7 @@ mod tests {
         let input = Input {
             config: Some("/no/such.json".into()),
             compat: None,
+            lane: None,
         };
         let loaded = load_in(&[], &input, false, None, &Shared::new(1).unwrap(), false);
         assert_eq!(loaded.source.name, "/no/such.json");

@@ -7,6 +7,8 @@ mod endpoints;
 mod extras;
 
 use crate::base::Dialect;
+use crate::base::problem::pointer_join;
+use crate::component::hanzo::edge;
 use crate::config::document::Service;
 use crate::config::{Document, duration};
 use serde_json::Value;
@@ -61,6 +63,7 @@ pub struct Change {
 pub fn diff(old: &Document, new: &Document, dialect: Dialect) -> Vec<Change> {
     let mut changes = Changes::new(&old.root, &new.root);
     service(&old.service, &new.service, &mut changes);
+    lane(&old.service, &new.service, &mut changes);
     extras::compare(
         &old.service.extra_config,
         &new.service.extra_config,
@@ -345,6 +348,20 @@ fn numbers(old: &Service, new: &Service, changes: &mut Changes<'_>) {
     ] {
         changes.value("limit", key, &was, &is);
     }
+}
+
+/// A file without `hanzo/edge` has the lane that it would write as "auto".
+fn lane(old: &Service, new: &Service, changes: &mut Changes<'_>) {
+    let (was, is) = (edge::lane(&old.extra_config), edge::lane(&new.extra_config));
+    if was == is {
+        return;
+    }
+    let text = arrow("lane", &was.word(), &is.word());
+    let place = |service: &Service| {
+        let edge = service.extra_config.get("hanzo/edge")?;
+        Some(pointer_join(&edge.pointer, "lane"))
+    };
+    changes.at(Weight::Changed, "hanzo/edge", text, place(old), place(new));
 }
 
 fn insecure(service: &Service) -> bool {

@@ -2,10 +2,11 @@
 
 use crate::base::{Code, Dialect, Problem, Report};
 use crate::body::Output;
-use crate::compile::{Shared, backend};
+use crate::compile::{Shared, backend, transport};
 use crate::component::{EndpointDraft, ServiceDraft};
 use crate::config::{self, Document};
 use crate::gateway::headers::StripSet;
+use crate::gateway::lane::{Lane, Slow};
 use crate::gateway::router::param_names;
 use crate::gateway::snapshot::{Compose, Endpoint, Hosts, Plan};
 use crate::pipe::compose::merge_timeout;
@@ -82,11 +83,32 @@ pub fn compile(
         pattern: written.endpoint.as_str().into(),
         pointer: written.pointer.as_str().into(),
         head: draft.head.into(),
+        lane: lane(&plan, scope.draft.lane, scope.dialect),
         plan,
         timeout: written.timeout,
         limits: draft.limits,
         cache_control,
     })
+}
+
+/// Whether requests of an endpoint may take the fast lane.
+fn lane(plan: &Plan, lane: Lane, dialect: Dialect) -> Result<(), Slow> {
+    if lane == Lane::Off {
+        return Err(Slow::Off);
+    }
+    if dialect == Dialect::Krakend {
+        return Err(Slow::Krakend);
+    }
+    match plan {
+        Plan::Compose(_) => Err(Slow::Composes),
+        Plan::Stream(backend) if backend.platform_streams => Err(Slow::PlatformStreams),
+        Plan::Stream(backend)
+            if transport::offers_http2(dialect) && transport::any_tls(&backend.hosts) =>
+        {
+            Err(Slow::Http2Backend)
+        }
+        Plan::Stream(_) => Ok(()),
+    }
 }
 
 /// Names that neither KrakenD nor this gateway knows become JSON, without a word there.
@@ -117,4 +139,92 @@ pub fn services(endpoint: &Endpoint) -> Vec<(String, String)> {
             Hosts::Srv(_) => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Format, LoadOptions, parse};
+    use serde_json::{Value, json};
+
+    /// The lane of one streaming endpoint that calls this backend.
+    fn lane_of(backend: &Value, dialect: Dialect, fast: Option<bool>) -> Result<(), Slow> {
+        let file = json!({"version": 3, "endpoints": [
+            {"endpoint": "/a", "output_encoding": "no-op", "backend": [backend]},
+        ]});
+        lane_in(&file, dialect, fast)
+    }
+
+    fn lane_in(file: &Value, dialect: Dialect, fast: Option<bool>) -> Result<(), Slow> {
+        let mut report = Report::default();
+        let options = LoadOptions {
+            dialect,
+            ..LoadOptions::default()
+        };
+        let text = file.to_string();
+        let mut document = parse("t", &text, Format::Json, &options, &mut report).unwrap();
+        document.service.fast_lane = fast;
+        let shared = Shared::new(1).unwrap();
+        let compiled = crate::compile::compile(&document, dialect, &shared, &mut report);
+        let compiled = compiled.unwrap_or_else(|| panic!("{:?}", report.problems));
+        compiled.gateway.endpoints[0].lane
+    }
+
+    fn plain() -> Value {
+        json!({"url_pattern": "/b", "host": ["http://a"]})
+    }
+
+    #[test]
+    fn a_stream_from_a_plain_backend_is_fast() {
+        assert_eq!(lane_of(&plain(), Dialect::Native, None), Ok(()));
+    }
+
+    #[test]
+    fn the_krakend_dialect_has_no_fast_lane() {
+        let found = lane_of(&plain(), Dialect::Krakend, Some(true));
+        assert_eq!(found, Err(Slow::Krakend));
+    }
+
+    #[test]
+    fn a_backend_that_may_choose_http2_is_slow() {
+        for backend in [
+            json!({"url_pattern": "/b", "host": ["https://a"]}),
+            json!({"url_pattern": "/b", "host": ["http://a", "https://b"]}),
+            json!({"url_pattern": "/b", "host": ["_a._tcp.b"], "sd": "dns", "sd_scheme": "https"}),
+        ] {
+            let found = lane_of(&backend, Dialect::Native, None);
+            assert_eq!(found, Err(Slow::Http2Backend), "{backend}");
+        }
+        let srv = json!({"url_pattern": "/b", "host": ["_a._tcp.b"], "sd": "dns"});
+        assert_eq!(lane_of(&srv, Dialect::Native, None), Ok(()));
+    }
+
+    #[test]
+    fn cleartext_http2_and_composing_are_slow() {
+        let mut backend = plain();
+        backend["extra_config"] = json!({"backend/http": {"http2": true}});
+        let found = lane_of(&backend, Dialect::Native, None);
+        assert_eq!(found, Err(Slow::PlatformStreams));
+        let file = json!({"version": 3, "endpoints": [{"endpoint": "/a", "backend": [plain()]}]});
+        let found = lane_in(&file, Dialect::Native, None);
+        assert_eq!(found, Err(Slow::Composes));
+    }
+
+    #[test]
+    fn the_setting_switches_it_off_and_the_command_line_decides() {
+        let file = |lane: &str| {
+            json!({"version": 3, "extra_config": {"hanzo/edge": {"lane": lane}}, "endpoints": [
+                {"endpoint": "/a", "output_encoding": "no-op", "backend": [plain()]},
+            ]})
+        };
+        for (lane, asked, found) in [
+            ("auto", None, Ok(())),
+            ("off", None, Err(Slow::Off)),
+            ("off", Some(true), Ok(())),
+            ("auto", Some(false), Err(Slow::Off)),
+        ] {
+            let compiled = lane_in(&file(lane), Dialect::Native, asked);
+            assert_eq!(compiled, found, "{lane} {asked:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! stages are asked exactly as the running gateway asks them.
 
 mod backends;
+mod lane;
 mod missing;
 mod route;
 
@@ -18,6 +19,7 @@ use crate::config::{Document, keys};
 use crate::gateway::client_ip::ClientAddr;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::{BodySize, Head};
+use crate::gateway::lane::Slow;
 use crate::gateway::snapshot::{Endpoint, Gateway};
 use crate::gateway::stage::{Edits, Flow, HeadStage, Step as Stepped};
 use crate::gateway::{limits, request_id};
@@ -88,6 +90,8 @@ pub struct Explanation {
     pub endpoint: Option<String>,
     /// The decisions in order.
     pub steps: Vec<Step>,
+    /// Whether it takes the fast lane, or why not; `None` when no endpoint serves it.
+    pub lane: Option<Result<(), Slow>>,
     /// What would go to the backends.
     pub calls: Vec<CallPlan>,
     /// The end.
@@ -108,6 +112,7 @@ pub fn explain(document: &Document, gateway: Arc<Gateway>, request: &Request) ->
     Explanation {
         endpoint,
         steps: walk.steps,
+        lane: walk.lane,
         calls: walk.calls,
         verdict,
     }
@@ -153,6 +158,7 @@ struct Walk<'a> {
     client: ClientAddr,
     edits: Edits,
     steps: Vec<Step>,
+    lane: Option<Result<(), Slow>>,
     calls: Vec<CallPlan>,
 }
 
@@ -167,6 +173,7 @@ impl<'a> Walk<'a> {
             gateway,
             edits: Edits::default(),
             steps: Vec::new(),
+            lane: None,
             calls: Vec::new(),
         }
     }

@@ -15,6 +15,7 @@ use crate::config::Document;
 use crate::gateway::client_ip::{ClientIpRules, ClientIpSettings};
 use crate::gateway::headers::StripSet;
 use crate::gateway::health::Health;
+use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::router::{Route, Router, RouterOptions};
 use crate::gateway::snapshot::{Builtin, Endpoint, Gateway, Own, Service};
@@ -101,6 +102,9 @@ pub fn compile(
     };
     transport::limits(doc, dialect, &mut draft.limits);
     components::service(&doc.extra_config, &mut draft, dialect, report);
+    if let Some(fast) = doc.fast_lane {
+        draft.lane = if fast { Lane::Auto } else { Lane::Off };
+    }
     let strip = Arc::new(StripSet::new(strip::minted(document)));
     let client_ip = client_ip(&draft, document, dialect, report);
     let mut scope = endpoint::Scope {
@@ -157,6 +161,7 @@ pub fn compile(
             client_ip,
             idle_timeout: transport::idle_timeout(doc).unwrap_or(IDLE),
             stream_idle: STREAM_IDLE,
+            lane: draft.lane,
             remove_extra_slash: draft.router.remove_extra_slash,
             disable_path_decoding: draft.router.disable_path_decoding,
             access_log: access_log(&draft, dialect),

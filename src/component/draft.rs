@@ -1,6 +1,7 @@
 //! What components fill in while a document is compiled; `compile` makes the snapshot of it.
 
 use crate::gateway::health::HealthOptions;
+use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
 use crate::gateway::stage::{CallStage, HeadStage};
@@ -16,6 +17,8 @@ pub struct ServiceDraft {
     pub limits: Limits,
     /// `hanzo/health`.
     pub health: HealthOptions,
+    /// `hanzo/edge`.
+    pub lane: Lane,
     /// `telemetry/logging`, when it is there.
     pub logging: Option<LogOptions>,
     /// Stages for every endpoint.

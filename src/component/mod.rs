@@ -83,6 +83,7 @@ impl Component {
 /// Every component, in running order.
 pub static COMPONENTS: &[Component] = &[
     hanzo::compat::COMPONENT,
+    hanzo::edge::COMPONENT,
     telemetry::logging::COMPONENT,
     router::COMPONENT,
     hanzo::limits::COMPONENT,

@@ -68,7 +68,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("grpc", &[S], Function),
     row("hanzo/auth", &[S, E], Protection),
     row("hanzo/cache", &[E], Comfort),
-    row("hanzo/edge", &[S], Comfort),
     row("hanzo/ratelimit", &[S, E], Protection),
     row("hanzo/regions", &[S, B], Function),
     row("hanzo/split", &[E], Function),

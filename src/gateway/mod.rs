@@ -8,6 +8,7 @@ pub mod headers;
 pub mod health;
 pub mod host_rules;
 pub mod http1;
+pub mod lane;
 pub mod limits;
 pub mod live;
 pub mod params;

@@ -5,6 +5,7 @@ use crate::body::{Decoder, Object, Output, Shape};
 use crate::gateway::client_ip::ClientIpRules;
 use crate::gateway::headers::ForwardRules;
 use crate::gateway::health::Health;
+use crate::gateway::lane::{Lane, Slow};
 use crate::gateway::limits::Limits;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
@@ -51,6 +52,8 @@ pub struct Service {
     pub idle_timeout: Duration,
     /// Longest pause between two chunks of a streamed answer.
     pub stream_idle: Duration,
+    /// Whether there is a fast lane; each endpoint knows whether it may take it.
+    pub lane: Lane,
     /// Double slashes are cleaned before matching.
     pub remove_extra_slash: bool,
     /// Parameters are not checked.
@@ -105,6 +108,8 @@ pub struct Endpoint {
     pub head: Box<[Box<dyn HeadStage>]>,
     /// How it is answered.
     pub plan: Plan,
+    /// Whether its requests may take the fast lane, or why none of them may.
+    pub lane: Result<(), Slow>,
     /// Longest time to the answer.
     pub timeout: Duration,
     /// Limits of this endpoint.

@@ -67,6 +67,11 @@ impl Srv {
         }
     }
 
+    /// How its hosts are called.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// The current set, hosts repeated by weight. The first call waits for the look-up (run it under a
     /// deadline; at start it fills the memory), later ones refresh in the background.
     pub async fn targets(&self) -> Result<Arc<[Arc<Target>]>, NetError> {

@@ -77,6 +77,7 @@ fn exit_codes_say_whether_it_is_served() {
         args.input = Input {
             config: Some(path.clone()),
             compat: None,
+            lane: None,
         };
         explain(&args, false)
     };

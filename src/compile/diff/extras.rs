@@ -12,11 +12,13 @@ use serde_json::Value;
 const TOLD: usize = 50;
 /// Lists longer than this are compared as a whole: member by member costs their product.
 const LONG: usize = 2000;
+/// Components whose absence means the same as a value: compared by what they mean, in `super`.
+const ELSEWHERE: &[&str] = &["hanzo/edge"];
 /// How deep settings are compared key by key.
 const DEEP: usize = 8;
 
 pub(super) fn compare(old: &Extra, new: &Extra, changes: &mut Changes<'_>) {
-    for before in &old.0 {
+    for before in old.0.iter().filter(|n| !ELSEWHERE.contains(&&*n.name)) {
         match new.get(&before.name) {
             Some(after) => changed(before, after, changes),
             None => {
@@ -32,7 +34,8 @@ pub(super) fn compare(old: &Extra, new: &Extra, changes: &mut Changes<'_>) {
             }
         }
     }
-    for after in new.0.iter().filter(|after| old.get(&after.name).is_none()) {
+    let fresh = |n: &&Namespace| old.get(&n.name).is_none() && !ELSEWHERE.contains(&&*n.name);
+    for after in new.0.iter().filter(fresh) {
         let weight = match gone(&after.name) {
             Weight::Loosened => Weight::Tightened,
             Weight::Tightened => Weight::Loosened,

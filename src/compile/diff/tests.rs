@@ -57,6 +57,16 @@ fn spelling_and_written_out_defaults_are_no_change() {
 }
 
 #[test]
+fn a_changed_lane_is_told_and_the_default_written_out_is_none() {
+    let edge = |lane: &str| service(json!({"hanzo/edge": {"lane": lane}}), json!([]));
+    let none = service(json!({}), json!([]));
+    assert_eq!(told(&none, &edge("auto")), []);
+    let text = "hanzo/edge: lane: auto → off";
+    one(&none, &edge("off"), Changed, Changed, text);
+    one(&edge("auto"), &edge("off"), Changed, Changed, text);
+}
+
+#[test]
 fn a_lost_path_breaks_and_a_new_one_does_not() {
     let both = service(
         json!({}),

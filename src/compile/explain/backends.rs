@@ -91,6 +91,7 @@ impl Walk<'_> {
             Plan::Compose(compose) => &compose.backends,
         };
         self.tell_plan(endpoint, written);
+        self.tell_lane(endpoint, written);
         let fields: Vec<_> = backends
             .iter()
             .map(|backend| {

@@ -5,7 +5,7 @@ use crate::base::Report;
 use crate::compile::{Shared, compile};
 use crate::config::{Format, LoadOptions, parse};
 
-const FILE: &str = r#"{
+pub(super) const FILE: &str = r#"{
   "version": 3,
   "timeout": "3s",
   "host": ["http://up:8080"],
@@ -27,7 +27,7 @@ const FILE: &str = r#"{
   ]
 }"#;
 
-fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request {
+pub(super) fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query.as_bytes().to_vec())),
         None => (target, None),
@@ -50,12 +50,23 @@ fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request {
 }
 
 fn ask_in(dialect: Dialect, request: &Request) -> Explanation {
+    ask_about(FILE, dialect, None, request)
+}
+
+/// Asks another file, with what the command line says of the lane.
+pub(super) fn ask_about(
+    file: &str,
+    dialect: Dialect,
+    fast: Option<bool>,
+    request: &Request,
+) -> Explanation {
     let options = LoadOptions {
         dialect,
         ..LoadOptions::default()
     };
     let mut report = Report::default();
-    let document = parse("t.json", FILE, Format::Json, &options, &mut report).unwrap();
+    let mut document = parse("t.json", file, Format::Json, &options, &mut report).unwrap();
+    document.service.fast_lane = fast;
     let compiled = compile(&document, dialect, &Shared::new(1).unwrap(), &mut report);
     let gateway = compiled
         .unwrap_or_else(|| panic!("{:?}", report.problems))
@@ -67,12 +78,12 @@ fn ask(request: &Request) -> Explanation {
     ask_in(Dialect::Native, request)
 }
 
-fn step<'e>(explanation: &'e Explanation, name: &str) -> &'e Step {
+pub(super) fn step<'e>(explanation: &'e Explanation, name: &str) -> &'e Step {
     let found = explanation.steps.iter().find(|step| step.name == name);
     found.unwrap_or_else(|| panic!("no step {name} in {:?}", explanation.steps))
 }
 
-fn line(place: Option<&Place>) -> Option<u32> {
+pub(super) fn line(place: Option<&Place>) -> Option<u32> {
     place?.position.map(|(line, _)| line)
 }
 
