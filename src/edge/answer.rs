@@ -56,6 +56,11 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         keep_alive,
     } = meaning;
     let rechunk = framing == Framing::Close;
+    let (mut framing, mut keep_alive) = (framing, keep_alive);
+    if asked.head_only && !framing.done() {
+        // A `HEAD` that a `GET` endpoint answers: the body is not for anybody.
+        (framing, keep_alive) = (Framing::Empty, false);
+    }
     if status.is_informational() {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(NetError::invalid("unexpected 101 Switching Protocols"));
@@ -78,7 +83,7 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         }
         let bodyless =
             asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if !bodyless && !matches!(framing, Framing::Length(_)) {
+        if !bodyless && !matches!(framing, Framing::Length(_) | Framing::Empty) {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         out.extend_from_slice(connection(asked.keep));

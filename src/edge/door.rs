@@ -5,10 +5,12 @@ use crate::base::reply::Asked;
 use crate::base::{Dialect, Error, Reason};
 use crate::edge::chunks::{Checked, Chunks};
 use crate::edge::connections::{Connections, Permit};
-use crate::edge::reader::{HeadScan, Scan, read_more};
+use crate::edge::lane::{After, Lane};
+use crate::edge::line::{Line, Next, Wait, head_timeout};
+use crate::edge::reader::read_more;
 use crate::gateway::head::BodySize;
-use crate::gateway::http1::{HeadInfo, check_head};
-use crate::gateway::limits::Limits;
+use crate::gateway::http1::HeadInfo;
+use crate::gateway::lane::Lane as Setting;
 use crate::gateway::live::Live;
 use crate::gateway::request_id;
 use crate::gateway::snapshot::Gateway;
@@ -26,11 +28,10 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
-/// A head deadline where the configuration has none: nobody may hold a connection for ever.
-const LONGEST_HEAD: Duration = Duration::from_secs(60);
 /// What an HTTP/2 connection begins with; its first four bytes are no HTTP/1 method.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a refused client may still send before its connection is closed.
@@ -46,13 +47,8 @@ pub struct Door {
     h2c: bool,
     /// TLS of the listener; the handshake has a deadline of its own here.
     tls: Option<Arc<Acceptor>>,
-}
-
-/// What came of waiting for a head.
-enum Next {
-    Head(HeadInfo),
-    Refuse(Reason),
-    Closed,
+    /// Serves what the platform need not serve.
+    lane: Lane,
 }
 
 impl Door {
@@ -62,10 +58,16 @@ impl Door {
         live: Arc<Live>,
         metrics: Arc<Metrics>,
         connections: Arc<Connections>,
+        draining: Arc<AtomicBool>,
         h2c: bool,
         tls: Option<Arc<Acceptor>>,
     ) -> Self {
+        let lane = Lane {
+            metrics: Arc::clone(&metrics),
+            draining,
+        };
         Self {
+            lane,
             proxy,
             live,
             metrics,
@@ -141,54 +143,84 @@ impl Door {
     }
 
     /// Serves HTTP/1 requests until the connection ends.
-    async fn serve(&self, mut stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) {
-        let mut held = BytesMut::new();
-        let mut watch = shutdown.clone();
+    async fn serve(&self, stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) {
+        let mut line = Line::new(stream, peer, shutdown);
         let mut first = true;
         loop {
             // An idle connection must not keep an old snapshot alive.
-            let (limits, idle) = {
-                let gateway = self.live.pin();
-                (gateway.service.limits.clone(), gateway.service.idle_timeout)
-            };
-            let patience = if first { head_timeout(&limits) } else { idle };
-            let wait = Wait {
-                limits: &limits,
-                patience,
-                first,
-            };
-            let next = next_head(&mut stream, &mut held, &wait, &mut watch).await;
-            let head = match next {
-                Next::Head(head) => head,
+            let wait = self.live.read(|gateway| {
+                let head = head_timeout(&gateway.service.limits);
+                Wait {
+                    patience: if first {
+                        head
+                    } else {
+                        gateway.service.idle_timeout
+                    },
+                    head,
+                    first,
+                }
+            });
+            let next = line.next_head(&wait, &self.live).await;
+            let (head, mut room, gateway) = match next {
+                Next::Head(head, room, gateway) => (head, room, gateway),
                 Next::Closed => return,
                 Next::Refuse(reason) => {
-                    return Box::pin(self.refuse(&mut stream, &held, reason, peer)).await;
+                    return Box::pin(self.refuse(&mut line.stream, &line.held, reason, peer)).await;
                 }
             };
             first = false;
-            let prefix = take_request(&mut held, &head);
-            let chunked = head.body == BodySize::Unknown;
-            if chunked {
-                let mut chunks = Chunks::default();
-                let begun = prefix.get(head.end..).unwrap_or_default();
-                if chunks.look(begun).is_err() {
-                    let reason = Reason::BadChunk;
-                    return Box::pin(self.refuse(&mut stream, &prefix, reason, peer)).await;
-                }
-                stream = Box::new(Checked::new(stream, chunks));
+            let stay = head.keep_alive && !*shutdown.borrow() && !self.lane.is_draining();
+            let after = if gateway.service.lane == Setting::Auto && head.facts().check().is_ok() {
+                // Boxed: a connection that idles needs none of it.
+                Box::pin(self.lane.serve(&mut line, gateway, &head, &mut room, stay)).await
+            } else {
+                After::NotOurs
+            };
+            room.rest();
+            match after {
+                After::Again => continue,
+                After::Close => return,
+                After::Linger => return Box::pin(linger(&mut line.stream)).await,
+                After::NotOurs => {}
             }
-            let stay = head.keep_alive && !*watch.borrow();
-            let Some(reused) = self.hand_over(stream, prefix, stay, shutdown).await else {
+            let Some(stream) = self
+                .platform(line.stream, &mut line.held, head, stay, peer, shutdown)
+                .await
+            else {
                 return;
             };
-            (stream, _) = reused.consume();
-            if chunked {
-                let Some(unchecked) = Checked::unwrap(stream) else {
-                    return;
-                };
-                stream = unchecked;
-            }
+            line.stream = stream;
         }
+    }
+
+    /// One request on Pingora's path; gives the connection back if it may go on.
+    async fn platform(
+        &self,
+        mut stream: Stream,
+        held: &mut BytesMut,
+        head: HeadInfo,
+        stay: bool,
+        peer: IpAddr,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let prefix = take_request(held, &head);
+        let chunked = head.body == BodySize::Unknown;
+        if chunked {
+            let mut chunks = Chunks::default();
+            let begun = prefix.get(head.end..).unwrap_or_default();
+            if chunks.look(begun).is_err() {
+                let reason = Reason::BadChunk;
+                Box::pin(self.refuse(&mut stream, &prefix, reason, peer)).await;
+                return None;
+            }
+            stream = Box::new(Checked::new(stream, chunks));
+        }
+        let reused = self.hand_over(stream, prefix, stay, shutdown).await?;
+        let (stream, _) = reused.consume();
+        if chunked {
+            return Checked::unwrap(stream);
+        }
+        Some(stream)
     }
 
     /// One request for Pingora's proxy. No `async fn`: the session would lie in the connection's own
@@ -228,7 +260,7 @@ impl Door {
             .service
             .unrouted
             .finished(reply.status, began.elapsed().as_secs_f64());
-        let out = respond::raw(&reply, method == "HEAD");
+        let out = respond::raw(&reply, method == "HEAD", false);
         let written = tokio::time::timeout(LINGER, async {
             stream.write_all(&out).await?;
             stream.flush().await
@@ -254,16 +286,21 @@ impl Door {
                 Dialect::Krakend => access.write_gin(),
             }
         }
-        // Unread bytes at close would reset the connection before the client has read the answer.
-        let _ = stream.shutdown().await;
-        let mut rest = BytesMut::new();
-        let drain = async {
-            while let Ok(1..) = read_more(stream, &mut rest).await {
-                rest.clear();
-            }
-        };
-        let _ = tokio::time::timeout(LINGER, drain).await;
+        linger(stream).await;
     }
+}
+
+/// Ends a connection of which not all was read: unread bytes at its close would reset it before the client
+/// has read its answer.
+async fn linger(stream: &mut Stream) {
+    let _ = stream.shutdown().await;
+    let mut rest = BytesMut::new();
+    let drain = async {
+        while let Ok(1..) = read_more(stream, &mut rest).await {
+            rest.clear();
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
 #[async_trait]
@@ -301,88 +338,6 @@ fn peer_of(stream: &Stream) -> Option<IpAddr> {
     let digest = stream.get_socket_digest()?;
     let address = digest.peer_addr()?.as_inet()?.ip();
     Some(address.to_canonical())
-}
-
-fn head_timeout(limits: &Limits) -> Duration {
-    limits.header_timeout.unwrap_or(LONGEST_HEAD)
-}
-
-/// How long to wait for a head, and under which limits.
-struct Wait<'a> {
-    limits: &'a Limits,
-    /// For its first byte.
-    patience: Duration,
-    /// Whether it is the connection's first: then its absence is a fault.
-    first: bool,
-}
-
-/// Waits for the next head: for its first byte as long as a connection may idle (the first one as long
-/// as a head may take), then until the head's own deadline.
-async fn next_head(
-    stream: &mut Stream,
-    held: &mut BytesMut,
-    wait: &Wait<'_>,
-    shutdown: &mut ShutdownWatch,
-) -> Next {
-    let &Wait {
-        limits,
-        patience,
-        first,
-    } = wait;
-    let mut deadline = Instant::now() + patience;
-    let mut scan = HeadScan::default();
-    let mut began = false;
-    loop {
-        while held.starts_with(b"\r\n") {
-            // RFC 9112 section 2.2: empty lines before a request line are passed over.
-            let _ = held.split_to(2);
-        }
-        if !held.is_empty() {
-            if !began {
-                began = true;
-                deadline = Instant::now() + head_timeout(limits);
-            }
-            if let Some(next) = look(held, &mut scan, limits) {
-                return next;
-            }
-        }
-        let read = tokio::time::timeout_at(deadline.into(), read_more(stream, held));
-        let read = if began {
-            read.await
-        } else {
-            tokio::select! {
-                biased;
-                read = read => read,
-                // Between requests a connection may end at any time.
-                _ = shutdown.wait_for(|down| *down) => return Next::Closed,
-            }
-        };
-        match read {
-            Ok(Ok(0)) | Ok(Err(_)) => return Next::Closed,
-            Ok(Ok(_)) => {}
-            Err(_) if began || first => return Next::Refuse(Reason::HeaderTimeout),
-            Err(_) => return Next::Closed,
-        }
-    }
-}
-
-/// What the bytes so far amount to; `None` when more are needed.
-fn look(held: &BytesMut, scan: &mut HeadScan, limits: &Limits) -> Option<Next> {
-    match scan.scan(held) {
-        Scan::BareLf => return Some(Next::Refuse(Reason::MalformedRequest)),
-        // Each byte is scanned once; the rules are applied when the head is whole, or too large.
-        Scan::Partial if held.len() <= smallest_limit(limits) => return None,
-        Scan::Partial | Scan::Complete => {}
-    }
-    match check_head(held, limits) {
-        Ok(Some(head)) => Some(Next::Head(head)),
-        Ok(None) => None,
-        Err(reason) => Some(Next::Refuse(reason)),
-    }
-}
-
-fn smallest_limit(limits: &Limits) -> usize {
-    limits.max_uri.min(limits.max_header_bytes)
 }
 
 /// Splits off the bytes of one request: its head and what is there of its body. What follows belongs to

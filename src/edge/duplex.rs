@@ -99,7 +99,7 @@ pub struct Up<'a> {
 }
 
 impl<'a> Up<'a> {
-    /// A request whose first bytes are in `out`.
+    /// A request whose first bytes are in `out`; they hold `received` bytes of the body.
     pub fn new(out: &'a mut Vec<u8>, body: Body, upload: &'a mut Upload, received: u64) -> Self {
         Self {
             out,
@@ -110,11 +110,6 @@ impl<'a> Up<'a> {
             flushed: false,
             state: Sending::Going,
         }
-    }
-
-    /// Begins anew on another connection; only while all of the request is in `out`.
-    pub fn rewind(&mut self) {
-        (self.sent, self.flushed, self.state) = (0, false, Sending::Going);
     }
 }
 
@@ -145,31 +140,38 @@ pub struct Down {
     pub head: Vec<u8>,
 }
 
+impl Down {
+    /// An answer of which nothing has come; `head` is room for the client's head.
+    pub fn new(head: Vec<u8>) -> Self {
+        Self {
+            head,
+            flushed: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// One request between two connections.
 pub struct Duplex<'a> {
-    /// The client's connection.
-    pub client: &'a mut Stream,
-    /// What the client sent beyond this request.
-    pub held: &'a mut BytesMut,
-    /// The connection's timer.
-    pub timer: &'a mut Timer,
+    client: &'a mut Stream,
+    held: &'a mut BytesMut,
+    timer: &'a mut Timer,
     /// The backend's connection.
     pub conn: Conn,
     /// The way up.
     pub up: Up<'a>,
     /// The way down.
     pub down: Down,
-    /// How long each wait may be.
-    pub patience: Patience,
+    patience: Patience,
     /// A failed write to the backend: the answer that explains it may still come.
-    pub broken: Option<NetError>,
+    broken: Option<NetError>,
     /// What is waited for, and until when.
-    pub waiting: Option<(Waits, Instant)>,
+    waiting: Option<(Waits, Instant)>,
 }
 
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waits {
+enum Waits {
     /// The backend takes what is sent.
     BackendTakes,
     /// The client sends more of the body.
@@ -182,7 +184,29 @@ pub enum Waits {
     ClientTakes,
 }
 
-impl Duplex<'_> {
+impl<'a> Duplex<'a> {
+    /// A request between a client (its connection, what it sent beyond this request, its timer) and a
+    /// backend; nothing is sent yet.
+    pub fn new(
+        (client, held, timer): (&'a mut Stream, &'a mut BytesMut, &'a mut Timer),
+        conn: Conn,
+        up: Up<'a>,
+        down: Down,
+        patience: Patience,
+    ) -> Self {
+        Self {
+            client,
+            held,
+            timer,
+            conn,
+            up,
+            down,
+            patience,
+            broken: None,
+            waiting: None,
+        }
+    }
+
     /// Goes on until the answer is with the client.
     ///
     /// # Errors
@@ -196,11 +220,6 @@ impl Duplex<'_> {
         self.down.done
             && self.up.state == Sending::Done
             && self.down.planned.as_ref().is_some_and(|p| p.keep_alive)
-    }
-
-    /// Whether all of the request was read from the client.
-    pub fn received_all(&self) -> bool {
-        self.up.body.done()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, plan: &mut Plan<'_>) -> Poll<Result<(), Ended>> {

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes taken from the socket at once.
@@ -24,17 +24,23 @@ pub async fn read_more<S: AsyncRead + Unpin + ?Sized>(
     stream: &mut S,
     into: &mut BytesMut,
 ) -> io::Result<usize> {
-    std::future::poll_fn(|cx| {
-        BUFFER.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
-            let filled = buffer.filled();
-            // A fresh buffer becomes the request's own memory without another copy.
-            into.extend_from_slice(filled);
-            Poll::Ready(Ok(filled.len()))
-        })
+    std::future::poll_fn(|cx| poll_more(stream, into, cx)).await
+}
+
+/// The same, once.
+pub fn poll_more<S: AsyncRead + Unpin + ?Sized>(
+    stream: &mut S,
+    into: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    BUFFER.with_borrow_mut(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        let filled = buffer.filled();
+        // A fresh buffer becomes the request's own memory without another copy.
+        into.extend_from_slice(filled);
+        Poll::Ready(Ok(filled.len()))
     })
-    .await
 }
 
 /// Looks for the end of a head in bytes that arrive piece by piece, each byte once.

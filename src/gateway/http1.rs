@@ -6,6 +6,7 @@
 use crate::base::{Dialect, Reason};
 use crate::gateway::head::BodySize;
 use crate::gateway::host_rules::{same_authority, valid_host};
+use crate::gateway::lane::{self, Facts};
 use crate::gateway::limits::{Limits, Special, content_length, in_value, is_token, target_bytes};
 use http::Method;
 use std::ops::Range;
@@ -40,12 +41,28 @@ pub struct HeadInfo {
     pub expect_continue: bool,
     /// How many fields there are.
     pub fields: usize,
-    /// Whether the target names an authority.
+    /// Whether the target is anything but a path.
     pub absolute: bool,
     /// Whether any of `Upgrade`, `Expect`, `TE` is there, whatever it says.
     pub unusual: Unusual,
     /// Whether `Connection` holds more than `keep-alive` and `close`.
     pub nominates: bool,
+}
+
+impl HeadInfo {
+    /// What of it decides about the lane.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            http11: self.http11,
+            absolute_target: self.absolute,
+            upgrade: self.unusual.upgrade,
+            expect: self.unusual.expect,
+            te: self.unusual.te,
+            nominates: self.nominates,
+            fields: self.fields,
+            head_bytes: self.end - self.start,
+        }
+    }
 }
 
 /// Fields that change how a request is served, by their presence alone.
@@ -140,7 +157,7 @@ pub fn check_head_noting(
         upgrade: request.http11 && fields.upgrade && fields.upgrade_nominated,
         expect_continue: request.http11 && fields.expect_continue,
         fields: fields.count,
-        absolute: request.authority.is_some(),
+        absolute: raw.get(request.target.start) != Some(&b'/') || request.authority.is_some(),
         unusual: fields.unusual,
         nominates: fields.nominates,
         method: request.method,
@@ -345,12 +362,10 @@ impl Fields {
                 self.chunked = true;
             }
             Special::Connection => {
+                self.nominates |= lane::nominates(value);
                 for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-                    let close = token.eq_ignore_ascii_case(b"close");
-                    let keep_alive = token.eq_ignore_ascii_case(b"keep-alive");
-                    self.close |= close;
-                    self.keep_alive |= keep_alive;
-                    self.nominates |= !close && !keep_alive;
+                    self.close |= token.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                     self.upgrade_nominated |= token.eq_ignore_ascii_case(b"upgrade");
                 }
             }

@@ -18,6 +18,11 @@ impl Live {
         self.0.load_full()
     }
 
+    /// Looks something up in the snapshot of this moment, without keeping it.
+    pub fn read<T>(&self, look: impl FnOnce(&Gateway) -> T) -> T {
+        look(&self.0.load())
+    }
+
     /// Makes the next snapshot visible to requests that start from now on.
     pub fn publish(&self, next: Gateway) {
         self.0.store(Arc::new(next));

@@ -2,10 +2,12 @@
 
 use crate::base::Reply;
 use crate::base::field::push_canonical;
+use crate::base::reply::X_REQUEST_ID;
 use crate::proxy::spell;
 use bytes::Bytes;
 use http::{Method, Version, header};
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
 use std::time::Duration;
 
@@ -76,26 +78,34 @@ async fn linger(session: &mut Session) {
     let _ = tokio::time::timeout(LINGER_TIME, drain).await;
 }
 
-/// A whole answer as HTTP/1.1 bytes, for a connection that has no session yet.
-pub fn raw(reply: &Reply, head_only: bool) -> Vec<u8> {
+/// A whole answer as HTTP/1.1 bytes, for a connection that has no session.
+pub fn raw(reply: &Reply, head_only: bool, keep: bool) -> Vec<u8> {
     let status = http::StatusCode::from_u16(reply.status).unwrap_or(http::StatusCode::BAD_REQUEST);
-    let mut out = Vec::with_capacity(256 + reply.body.len());
+    let mut out = Vec::with_capacity(384 + reply.body.len());
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("Error").as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in &reply.headers {
-        push_field(&mut out, name.as_str(), value.as_bytes());
+        if *name == X_REQUEST_ID {
+            out.extend_from_slice(b"X-Request-ID: ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        } else {
+            push_field(&mut out, name.as_str(), value.as_bytes());
+        }
     }
-    push_field(
-        &mut out,
-        "content-length",
-        reply.body.len().to_string().as_bytes(),
-    );
-    push_field(&mut out, "connection", b"close");
+    let bodyless = matches!(reply.status, 204 | 304);
+    if !bodyless {
+        let length = reply.body.len().to_string();
+        push_field(&mut out, "content-length", length.as_bytes());
+    }
+    push_field(&mut out, "date", get_cached_date().as_bytes());
+    let connection = if keep { "keep-alive" } else { "close" };
+    push_field(&mut out, "connection", connection.as_bytes());
     out.extend_from_slice(b"\r\n");
-    if !head_only {
+    if !head_only && !bodyless {
         out.extend_from_slice(&reply.body);
     }
     out
@@ -119,11 +129,14 @@ mod tests {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
+        let text = String::from_utf8(raw(&reply, false, false)).unwrap();
+        let (head, rest) = text.split_once("Date: ").unwrap();
         assert_eq!(
-            String::from_utf8(raw(&reply, false)).unwrap(),
+            head,
             "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
-             Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+             Content-Length: 2\r\n"
         );
-        assert!(raw(&reply, true).ends_with(b"\r\n\r\n"));
+        assert!(rest.ends_with(" GMT\r\nConnection: close\r\n\r\n{}"));
+        assert!(raw(&reply, true, true).ends_with(b"Connection: keep-alive\r\n\r\n"));
     }
 }

@@ -139,6 +139,7 @@ pub fn start(
         Arc::clone(&live),
         Arc::clone(&metrics),
         Arc::clone(&connections),
+        Arc::clone(&draining),
         listen.h2c,
         tls,
     );

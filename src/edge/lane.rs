@@ -1,0 +1,379 @@
+//! The fast lane: one request for a streaming endpoint, from the bytes that came to the bytes that go,
+//! without a session of the platform. Every decision is made by the same code as on Pingora's path.
+
+use crate::base::{Error, Reason, Reply};
+use crate::edge::answer::{self, Asked};
+use crate::edge::body::Body;
+use crate::edge::chunks::Fed;
+use crate::edge::duplex::{Down, Duplex, Ended, Patience, Up};
+use crate::edge::head::WireHead;
+use crate::edge::line::Line;
+use crate::edge::room::Room;
+use crate::edge::wire::{self, Written};
+use crate::gateway::head::Head;
+use crate::gateway::http1::HeadInfo;
+use crate::gateway::snapshot::{Backend, Endpoint, Gateway, Plan};
+use crate::gateway::stage::Called;
+use crate::net::io::Conn;
+use crate::net::{Deadline, NetError, Target};
+use crate::pipe::call;
+use crate::proxy::finish::{self, Told};
+use crate::proxy::request::{Routed, enter, identify, route};
+use crate::proxy::stream::Failed;
+use crate::proxy::{Exchange, respond};
+use crate::telemetry::metrics::Metrics;
+use bytes::BytesMut;
+use http::{Method, header};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+
+/// Longest wait for a client to take an answer of the gateway's own.
+const TAKES: Duration = Duration::from_secs(5);
+
+/// What every request on the lane shares.
+#[derive(Debug)]
+pub struct Lane {
+    /// Counters of the process.
+    pub metrics: Arc<Metrics>,
+    /// Whether the process is about to end.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Another request may come.
+    Again,
+    /// It ends now.
+    Close,
+    /// It ends once the client has had time to read its answer: part of the request was not read.
+    Linger,
+    /// Nothing happened: the request is for the other lane.
+    NotOurs,
+}
+
+/// One request on the lane.
+struct Visit<'a> {
+    line: &'a mut Line,
+    room: &'a mut Room,
+    info: &'a HeadInfo,
+    /// The head, and what came of the body with it.
+    bytes: BytesMut,
+    /// What of the latter is what.
+    fed: Fed,
+    /// What is still to come of the body.
+    body: Body,
+    /// Whether the client may stay, as far as its request tells.
+    keep: bool,
+    status: u16,
+    bytes_out: u64,
+    bytes_in: u64,
+}
+
+impl Lane {
+    /// Whether connections are to end with their next answer.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Serves the request whose checked head stands at the front of the line's bytes, if it is one for
+    /// this lane; `keep` says whether the connection may go on after it.
+    pub async fn serve(
+        &self,
+        line: &mut Line,
+        gateway: Arc<Gateway>,
+        info: &HeadInfo,
+        room: &mut Room,
+        keep: bool,
+    ) -> After {
+        let mut x = Exchange::new(gateway, Arc::clone(&self.draining));
+        let head = WireHead::new(&line.held, info, &room.spans, line.peer, line.secure);
+        let Some(id) = fast_endpoint(&head, &mut x) else {
+            return After::NotOurs;
+        };
+        let mut body = Body::of(info.body);
+        let fed = body.feed(line.held.get(info.end..).unwrap_or_default());
+        let bad = fed.is_err();
+        let fed = fed.unwrap_or_default();
+        let mut visit = Visit {
+            bytes: take_front(&mut line.held, info.end + fed.used),
+            line,
+            room,
+            info,
+            bytes_in: fed.data,
+            fed,
+            body,
+            keep,
+            status: 0,
+            bytes_out: 0,
+        };
+        let outcome = if bad {
+            Err(Failed::Before(Reason::BadChunk.into()))
+        } else {
+            visit.admitted(&mut x, id).await
+        };
+        let after = match outcome {
+            Ok(after) => after,
+            Err(failed) => visit.failed(&self.metrics, &mut x, failed).await,
+        };
+        let told = Told {
+            method: info.method.as_str(),
+            path: visit.head().raw_path(),
+            status: visit.status,
+            bytes_out: visit.bytes_out,
+            bytes_in: visit.bytes_in,
+        };
+        finish::finish(&x, &told);
+        after
+    }
+}
+
+/// The endpoint of a request, if its answers are streamed on this lane. Nothing is counted yet: the other
+/// lane asks the same again.
+fn fast_endpoint(head: &WireHead<'_>, x: &mut Exchange) -> Option<usize> {
+    identify(head, x);
+    let Ok(Routed::Endpoint(id)) = route(head, x) else {
+        return None;
+    };
+    let endpoint = x.ctx.gateway.endpoints.get(id)?;
+    endpoint.lane.is_ok().then_some(id)
+}
+
+/// Splits the first bytes off. Mostly nothing is left, and then no memory is shared.
+fn take_front(held: &mut BytesMut, end: usize) -> BytesMut {
+    if end >= held.len() {
+        return std::mem::take(held);
+    }
+    held.split_to(end)
+}
+
+impl Visit<'_> {
+    fn head(&self) -> WireHead<'_> {
+        let line = &self.line;
+        WireHead::new(
+            &self.bytes,
+            self.info,
+            &self.room.spans,
+            line.peer,
+            line.secure,
+        )
+    }
+
+    /// Asks limits and stages, then streams.
+    async fn admitted(&mut self, x: &mut Exchange, id: usize) -> Result<After, Failed> {
+        let gateway = Arc::clone(&x.ctx.gateway);
+        if let Some(reply) = enter(&self.head(), x, id).await? {
+            return Ok(self.answer(&reply).await);
+        }
+        let endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal);
+        let endpoint = endpoint.map_err(Error::from)?;
+        let Plan::Stream(backend) = &endpoint.plan else {
+            return Err(Error::from(Reason::Internal).into());
+        };
+        x.ctx.backend = Some(0);
+        x.upload.count(self.fed.data).map_err(Error::from)?;
+        let started = Instant::now();
+        let target = call::pick(backend).await?;
+        let begun = self.bytes.get(self.info.end..).unwrap_or_default();
+        let (line, spans) = (&self.line, &self.room.spans);
+        let head = WireHead::new(&self.bytes, self.info, spans, line.peer, line.secure);
+        let out = &mut self.room.out;
+        let written = wire::request(&head, (begun, &self.fed), x, (backend, &target), out).await;
+        let written = match written {
+            Ok(written) => written,
+            Err((entered, error)) => {
+                backend.meters.errors.inc();
+                call::leave(backend, entered, &Err(error.clone()), &x.ctx);
+                return Err(error.into());
+            }
+        };
+        let way = Way {
+            gateway: &gateway,
+            endpoint,
+            backend,
+            target: &target,
+            written: &written,
+            started,
+        };
+        self.pass(x, &way).await
+    }
+
+    /// Tells a client why it gets no answer, as far as that can still be told.
+    async fn failed(&mut self, metrics: &Metrics, x: &mut Exchange, failed: Failed) -> After {
+        match failed {
+            Failed::Before(error) if error.reason != Reason::ClientGone => {
+                let accept = self.head().header(&header::ACCEPT).map(<[u8]>::to_vec);
+                let reply = finish::refusal(metrics, x, error, accept.as_deref());
+                self.answer(&reply).await
+            }
+            Failed::Before(error) | Failed::During(error) => {
+                metrics.refused(error.reason);
+                x.ctx.error = Some(error);
+                After::Close
+            }
+        }
+    }
+
+    /// Writes a whole answer of the gateway's own.
+    async fn answer(&mut self, reply: &Reply) -> After {
+        let received = self.body.done();
+        let keep = self.keep && received && !reply.close;
+        let head_only = self.info.method == Method::HEAD;
+        let out = respond::raw(reply, head_only, keep);
+        let stream = &mut self.line.stream;
+        let written = tokio::time::timeout(TAKES, async {
+            stream.write_all(&out).await?;
+            stream.flush().await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            return After::Close;
+        }
+        self.status = reply.status;
+        if !head_only {
+            self.bytes_out = reply.body.len() as u64;
+        }
+        match (keep, received) {
+            (true, _) => After::Again,
+            (false, true) => After::Close,
+            (false, false) => After::Linger,
+        }
+    }
+
+    /// Passes a request to its backend and the answer back.
+    async fn pass(&mut self, x: &mut Exchange, way: &Way<'_>) -> Result<After, Failed> {
+        let mut told = false;
+        let ended = match self.tried(x, way, &mut told).await {
+            Ok(after) => return Ok(after),
+            Err(ended) => ended,
+        };
+        let error = match ended {
+            Ended::Client(reason) => Error::from(reason),
+            Ended::Backend { error, .. } => {
+                way.backend.meters.errors.inc();
+                let url = way.target.url(&way.written.path);
+                Error::from(error.wrap(&way.backend.method, &url))
+            }
+        };
+        if !told {
+            let failed = Err(error.clone());
+            call::leave(way.backend, way.written.entered, &failed, &x.ctx);
+        }
+        Err(match self.status {
+            0 => Failed::Before(error),
+            _ => Failed::During(error),
+        })
+    }
+
+    /// One exchange, and another when the connection had died while it rested, nothing of an answer came
+    /// and the request may be sent twice.
+    async fn tried(
+        &mut self,
+        x: &mut Exchange,
+        way: &Way<'_>,
+        told: &mut bool,
+    ) -> Result<After, Ended> {
+        let whole = self.body.done();
+        let conn = way.connection(true).await?;
+        let reused = conn.reused;
+        match self.exchange(x, way, conn, told).await {
+            Err(Ended::Backend {
+                untouched: true, ..
+            }) if reused && whole && way.backend.method.is_idempotent() => {
+                let conn = way.connection(false).await?;
+                self.exchange(x, way, conn, told).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The request and its answer on one connection.
+    async fn exchange(
+        &mut self,
+        x: &mut Exchange,
+        way: &Way<'_>,
+        conn: Conn,
+        told: &mut bool,
+    ) -> Result<After, Ended> {
+        let mut upload = std::mem::take(&mut x.upload);
+        let body = std::mem::replace(&mut self.body, Body::Length(0));
+        let (room, line) = (&mut *self.room, &mut *self.line);
+        let mut duplex = Duplex::new(
+            (&mut line.stream, &mut line.held, &mut line.timer),
+            conn,
+            Up::new(&mut room.out, body, &mut upload, self.fed.data),
+            Down::new(std::mem::take(&mut room.answer)),
+            way.patience(),
+        );
+        let (ctx, edits) = (&x.ctx, &x.edits);
+        let (head_only, keep) = (self.info.method == Method::HEAD, self.keep);
+        let mut plan = |head: &[u8], whole: bool, out: &mut Vec<u8>| {
+            let asked = Asked {
+                ctx,
+                edits,
+                method: &way.backend.method,
+                head_only,
+                keep: keep && whole,
+            };
+            let planned = answer::plan(head, &asked, out)?;
+            if !planned.status.is_informational() && !std::mem::replace(told, true) {
+                let status = Some(planned.status.as_u16());
+                let called = Ok(Called { status });
+                call::leave(way.backend, way.written.entered, &called, ctx);
+            }
+            Ok(planned)
+        };
+        let ended = duplex.run(&mut plan).await;
+        let reusable = duplex.reusable();
+        let Duplex { conn, up, down, .. } = duplex;
+        self.body = up.body;
+        self.bytes_in = up.received;
+        self.bytes_out = down.bytes;
+        if let Some(planned) = down.planned.filter(|_| down.written) {
+            self.status = planned.status.as_u16();
+        }
+        room.answer = down.head;
+        x.upload = upload;
+        ended?;
+        if reusable {
+            way.gateway.client.keep(conn);
+        }
+        Ok(match (self.keep && down.keeps_client, self.body.done()) {
+            (true, _) => After::Again,
+            (false, true) => After::Close,
+            (false, false) => After::Linger,
+        })
+    }
+}
+
+/// Where a request goes.
+struct Way<'a> {
+    gateway: &'a Gateway,
+    endpoint: &'a Endpoint,
+    backend: &'a Backend,
+    target: &'a Target,
+    written: &'a Written,
+    started: Instant,
+}
+
+impl Way<'_> {
+    fn patience(&self) -> Patience {
+        Patience {
+            started: self.started,
+            answer: self.endpoint.timeout,
+            head: self.gateway.client.head_timeout(),
+            pause: self.gateway.service.stream_idle,
+        }
+    }
+
+    async fn connection(&self, pooled: bool) -> Result<Conn, Ended> {
+        let deadline = Deadline::at((self.started + self.endpoint.timeout).into());
+        let client = &self.gateway.client;
+        let reached = client.connection(self.target, deadline, pooled).await;
+        reached.map_err(|error: NetError| Ended::Backend {
+            error,
+            untouched: false,
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! A client's HTTP/1 connection: what was read of it and not yet used, and its one timer.
+
+use crate::base::Reason;
+use crate::edge::reader::{HeadScan, Scan, poll_more};
+use crate::edge::room::Room;
+use crate::edge::timer::Timer;
+use crate::gateway::http1::{HeadInfo, check_head_noting};
+use crate::gateway::limits::Limits;
+use crate::gateway::live::Live;
+use crate::gateway::snapshot::Gateway;
+use bytes::BytesMut;
+use pingora::protocols::Stream;
+use pingora::server::ShutdownWatch;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// A head deadline where the configuration has none: nobody may hold a connection for ever.
+const LONGEST_HEAD: Duration = Duration::from_secs(60);
+/// How long a connection that is new when the process begins to end may take to send its request: it was
+/// accepted, so it is answered.
+const LAST_CHANCE: Duration = Duration::from_millis(500);
+
+/// A connection between two requests, or in one.
+pub struct Line {
+    /// The client.
+    pub stream: Stream,
+    /// Bytes that came and belong to the next request.
+    pub held: BytesMut,
+    /// Wakes it when a wait has been too long.
+    pub timer: Timer,
+    /// The other end.
+    pub peer: IpAddr,
+    /// Whether it is encrypted.
+    pub secure: bool,
+    /// Ends when the process begins to end.
+    closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// What came of waiting for a head.
+pub enum Next {
+    /// A whole head, where its fields stand, and the snapshot that serves it.
+    Head(HeadInfo, Box<Room>, Arc<Gateway>),
+    /// What came cannot be answered otherwise than with this.
+    Refuse(Reason),
+    /// Nothing will come.
+    Closed,
+}
+
+/// How long to wait for a head, and under which limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// For its first byte.
+    pub patience: Duration,
+    /// From its first byte to its last.
+    pub head: Duration,
+    /// Whether it is the connection's first: then its absence is a fault.
+    pub first: bool,
+}
+
+/// In which time a head has to come.
+pub fn head_timeout(limits: &Limits) -> Duration {
+    limits.header_timeout.unwrap_or(LONGEST_HEAD)
+}
+
+impl Line {
+    /// A connection that has said nothing yet.
+    pub fn new(stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) -> Self {
+        let secure = stream.get_ssl_digest().is_some();
+        let mut watch = shutdown.clone();
+        let closing = async move {
+            let _ = watch.wait_for(|down| *down).await;
+        };
+        Self {
+            stream,
+            held: BytesMut::new(),
+            timer: Timer::default(),
+            peer,
+            secure,
+            closing: Some(Box::pin(closing)),
+        }
+    }
+
+    /// Waits for the next head: for its first byte as long as a connection may idle (the first one as
+    /// long as a head may take), then until the head's own deadline. The snapshot of the moment in which
+    /// the head is whole decides about it.
+    pub async fn next_head(&mut self, wait: &Wait, live: &Live) -> Next {
+        let mut deadline: Option<Instant> = None;
+        let mut scan = HeadScan::default();
+        let mut began = false;
+        loop {
+            while self.held.starts_with(b"\r\n") {
+                // RFC 9112 section 2.2: empty lines before a request line are passed over.
+                let _ = self.held.split_to(2);
+            }
+            if !self.held.is_empty() {
+                if let Some(next) = self.look(&mut scan, live) {
+                    return next;
+                }
+                if !began {
+                    began = true;
+                    deadline = None;
+                }
+            }
+            let span = if began { wait.head } else { wait.patience };
+            let quiet = Quiet {
+                span,
+                began,
+                first: wait.first,
+            };
+            let came = poll_fn(|cx| self.poll_bytes(cx, &mut deadline, &quiet)).await;
+            match came {
+                Came::Bytes => {}
+                Came::End => return Next::Closed,
+                Came::Late if began || wait.first => return Next::Refuse(Reason::HeaderTimeout),
+                Came::Late => return Next::Closed,
+            }
+        }
+    }
+
+    /// Bytes, the end, or the deadline, which is only made when there is something to wait for.
+    fn poll_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: &mut Option<Instant>,
+        quiet: &Quiet,
+    ) -> Poll<Came> {
+        match poll_more(&mut self.stream, &mut self.held, cx) {
+            Poll::Ready(Ok(1..)) => return Poll::Ready(Came::Bytes),
+            Poll::Ready(_) => return Poll::Ready(Came::End),
+            Poll::Pending => {}
+        }
+        let until = deadline.get_or_insert_with(|| Instant::now() + quiet.span);
+        if let Some(closing) = &mut self.closing
+            && !quiet.began
+            && closing.as_mut().poll(cx).is_ready()
+        {
+            self.closing = None;
+            *until = (*until).min(Instant::now() + LAST_CHANCE);
+        }
+        // Between requests a connection may end at any time.
+        let closing = !quiet.began && self.closing.is_none();
+        if closing && !quiet.first {
+            return Poll::Ready(Came::End);
+        }
+        let late = self.timer.poll(cx, *until);
+        late.map(|()| if closing { Came::End } else { Came::Late })
+    }
+
+    /// What the bytes so far amount to; `None` when more are needed.
+    fn look(&mut self, scan: &mut HeadScan, live: &Live) -> Option<Next> {
+        let gateway = live.pin();
+        let limits = &gateway.service.limits;
+        match scan.scan(&self.held) {
+            Scan::BareLf => return Some(Next::Refuse(Reason::MalformedRequest)),
+            // Each byte is scanned once; the rules are applied when the head is whole, or too large.
+            Scan::Partial if self.held.len() <= limits.max_uri.min(limits.max_header_bytes) => {
+                return None;
+            }
+            Scan::Partial | Scan::Complete => {}
+        }
+        let mut room = Room::take();
+        match check_head_noting(&self.held, limits, &mut room.spans) {
+            Ok(Some(head)) => Some(Next::Head(head, room, gateway)),
+            Ok(None) => {
+                room.rest();
+                None
+            }
+            Err(reason) => {
+                room.rest();
+                Some(Next::Refuse(reason))
+            }
+        }
+    }
+}
+
+/// What a connection waits for.
+struct Quiet {
+    /// How long.
+    span: Duration,
+    /// Whether a head has begun.
+    began: bool,
+    /// Whether it is the first.
+    first: bool,
+}
+
+/// What a wait brought.
+enum Came {
+    Bytes,
+    End,
+    Late,
+}

@@ -1,0 +1,57 @@
+//! Memory that a request on the fast lane needs for a moment: taken from this thread when its head is
+//! read, given back when it is answered, so that a request allocates nothing for it and an idle
+//! connection holds none.
+
+use crate::gateway::http1::Span;
+use crate::gateway::lane::MAX_FIELDS;
+use std::cell::RefCell;
+
+/// Rooms that rest on a thread; more requests than that are rarely under way at once.
+const RESTING: usize = 64;
+/// Largest buffer that a resting room may hold.
+const LARGEST: usize = 32 << 10;
+
+thread_local! {
+    #[expect(clippy::vec_box, reason = "a room lies in the future of its request: there it is to be small")]
+    static ROOMS: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room for one request.
+#[derive(Debug)]
+pub struct Room {
+    /// Where the fields of its head stand.
+    pub spans: Vec<Span>,
+    /// The bytes for the backend.
+    pub out: Vec<u8>,
+    /// The head for the client.
+    pub answer: Vec<u8>,
+}
+
+impl Room {
+    /// A room of this thread, or a new one.
+    pub fn take() -> Box<Self> {
+        let resting = ROOMS.try_with(|rooms| rooms.try_borrow_mut().ok()?.pop());
+        resting.ok().flatten().unwrap_or_else(|| {
+            Box::new(Self {
+                spans: Vec::with_capacity(MAX_FIELDS),
+                out: Vec::with_capacity(1024),
+                answer: Vec::with_capacity(1024),
+            })
+        })
+    }
+
+    /// Gives a room back.
+    pub fn rest(self: Box<Self>) {
+        let usable = self.out.capacity() <= LARGEST
+            && self.answer.capacity() <= LARGEST
+            && self.spans.capacity() >= MAX_FIELDS;
+        let _ = ROOMS.try_with(|rooms| {
+            if let Ok(mut rooms) = rooms.try_borrow_mut()
+                && usable
+                && rooms.len() < RESTING
+            {
+                rooms.push(self);
+            }
+        });
+    }
+}
