@@ -96,11 +96,9 @@ fn lane(plan: &Plan, lane: Lane, dialect: Dialect) -> Result<(), Slow> {
     if lane == Lane::Off {
         return Err(Slow::Off);
     }
-    if dialect == Dialect::Krakend {
-        return Err(Slow::Krakend);
-    }
     match plan {
-        Plan::Compose(_) => Err(Slow::Composes),
+        Plan::Compose(_) => Ok(()),
+        Plan::Stream(_) if dialect == Dialect::Krakend => Err(Slow::Krakend),
         Plan::Stream(backend) if backend.platform_streams => Err(Slow::PlatformStreams),
         Plan::Stream(backend)
             if transport::offers_http2(dialect) && transport::any_tls(&backend.hosts) =>
@@ -200,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn cleartext_http2_and_composing_are_slow() {
+    fn cleartext_http2_is_slow_and_composing_is_not() {
         let mut backend = plain();
         backend["extra_config"] = json!({"backend/http": {"http2": true}});
         let found = lane_of(&backend, Dialect::Native, None);
         assert_eq!(found, Err(Slow::PlatformStreams));
         let file = json!({"version": 3, "endpoints": [{"endpoint": "/a", "backend": [plain()]}]});
         let found = lane_in(&file, Dialect::Native, None);
-        assert_eq!(found, Err(Slow::Composes));
+        assert_eq!(found, Ok(()));
     }
 
     #[test]

@@ -35,13 +35,22 @@ impl Body {
     /// # Errors
     /// When they cannot be the body's.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Malformed> {
+        self.decode(bytes, |_| ())
+    }
+
+    /// The same, and hands the body's data to `sink`.
+    ///
+    /// # Errors
+    /// When they cannot be the body's.
+    pub fn decode(&mut self, bytes: &[u8], mut sink: impl FnMut(&[u8])) -> Result<Fed, Malformed> {
         match self {
-            Self::Chunked(chunks) => chunks.feed(bytes),
+            Self::Chunked(chunks) => chunks.decode(bytes, sink),
             Self::Length(left) => {
                 let here = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
                 *left -= here as u64;
+                sink(bytes.get(..here).unwrap_or_default());
                 Ok(Fed {
                     used: here,
                     trailers: 0..0,

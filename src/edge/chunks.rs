@@ -97,6 +97,14 @@ impl Chunks {
     /// # Errors
     /// At the first byte that cannot be, and from then on.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Malformed> {
+        self.decode(bytes, |_| ())
+    }
+
+    /// The same, and hands the data to `sink`.
+    ///
+    /// # Errors
+    /// At the first byte that cannot be, and from then on.
+    pub fn decode(&mut self, bytes: &[u8], mut sink: impl FnMut(&[u8])) -> Result<Fed, Malformed> {
         let mut fed = Fed::default();
         let mut trailers = self.trailing.then_some(0);
         while let Some([byte, ..]) = bytes.get(fed.used..) {
@@ -109,7 +117,9 @@ impl Chunks {
                     if self.left == 0 {
                         self.state = State::DataCr;
                     }
-                    fed.used += here;
+                    let end = fed.used + here;
+                    sink(bytes.get(fed.used..end).unwrap_or_default());
+                    fed.used = end;
                     fed.data += here as u64;
                     continue;
                 }

@@ -7,6 +7,7 @@
 use crate::base::Reason;
 use crate::edge::answer::Planned;
 use crate::edge::body::{Body, passing};
+use crate::edge::line::{MOST_HELD, STUCK};
 use crate::edge::timer::Timer;
 use crate::net::NetError;
 use crate::net::h1::head::{MAX_HEAD, find_end};
@@ -24,12 +25,8 @@ use tokio::io::AsyncWrite;
 
 /// Interim answers before the final one.
 const MOST_INTERIM: u32 = 32;
-/// Bytes of later requests that are kept while one is served; then the client has to wait.
-const MOST_HELD: usize = 64 << 10;
 /// Bytes read at once for a client that has shown to be slower than its backend.
 const SLOW_PIECE: usize = 16 << 10;
-/// Longest wait for a client to take a piece of its answer.
-const STUCK: Duration = Duration::from_secs(60);
 
 /// Makes the client's head of a backend's: the bytes of the one, whether the client may stay, and where
 /// the other goes.

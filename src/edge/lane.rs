@@ -1,7 +1,7 @@
-//! The fast lane: one request for a streaming endpoint, from the bytes that came to the bytes that go,
-//! without a session of the platform. Every decision is made by the same code as on Pingora's path.
+//! The fast lane: one request, from the bytes that came to the bytes that go, without a session of the
+//! platform. Every decision is made by the same code as on Pingora's path.
 
-use crate::base::{Error, Reason, Reply};
+use crate::base::{Dialect, Error, Reason, Reply};
 use crate::edge::answer::{self, Asked};
 use crate::edge::body::Body;
 use crate::edge::chunks::Fed;
@@ -10,27 +10,24 @@ use crate::edge::head::WireHead;
 use crate::edge::line::Line;
 use crate::edge::room::Room;
 use crate::edge::wire::{self, Written};
-use crate::gateway::head::Head;
+use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::HeadInfo;
-use crate::gateway::snapshot::{Backend, Endpoint, Gateway, Plan};
+use crate::gateway::snapshot::{Backend, Builtin, Compose, Endpoint, Gateway, Plan};
 use crate::gateway::stage::Called;
 use crate::net::io::Conn;
 use crate::net::{Deadline, NetError, Target};
-use crate::pipe::call;
+use crate::pipe::{self, Inbound, call};
 use crate::proxy::finish::{self, Told};
 use crate::proxy::request::{Routed, enter, identify, route};
 use crate::proxy::stream::Failed;
-use crate::proxy::{Exchange, respond};
+use crate::proxy::{Exchange, builtin, compose, respond};
 use crate::telemetry::metrics::Metrics;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{Method, header};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
-
-/// Longest wait for a client to take an answer of the gateway's own.
-const TAKES: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 /// What every request on the lane shares.
 #[derive(Debug)]
@@ -72,6 +69,18 @@ struct Visit<'a> {
     bytes_in: u64,
 }
 
+/// What is to be done for a request, once the router has spoken.
+enum Work {
+    /// Ask an endpoint.
+    Endpoint(usize),
+    /// Answer with this.
+    Reply(Reply),
+    /// Answer from here.
+    Builtin(Builtin),
+    /// Answer with an error.
+    Refuse(Error),
+}
+
 impl Lane {
     /// Whether connections are to end with their next answer.
     pub fn is_draining(&self) -> bool {
@@ -90,7 +99,7 @@ impl Lane {
     ) -> After {
         let mut x = Exchange::new(gateway, Arc::clone(&self.draining));
         let head = WireHead::new(&line.held, info, &room.spans, line.peer, line.secure);
-        let Some(id) = fast_endpoint(&head, &mut x) else {
+        let Some(work) = work(&head, &mut x) else {
             return After::NotOurs;
         };
         let mut body = Body::of(info.body);
@@ -109,10 +118,16 @@ impl Lane {
             status: 0,
             bytes_out: 0,
         };
-        let outcome = if bad {
-            Err(Failed::Before(Reason::BadChunk.into()))
-        } else {
-            visit.admitted(&mut x, id).await
+        let outcome = match work {
+            _ if bad => Err(Failed::Before(Reason::BadChunk.into())),
+            Work::Endpoint(id) => visit.admitted(&mut x, id).await,
+            Work::Reply(reply) => Ok(visit.answer(&reply).await),
+            Work::Builtin(which) => {
+                let draining = self.is_draining();
+                let reply = builtin::reply(which, &visit.head(), &[], &x.ctx, draining);
+                Ok(visit.answer(&reply).await)
+            }
+            Work::Refuse(error) => Err(Failed::Before(error)),
         };
         let after = match outcome {
             Ok(after) => after,
@@ -130,15 +145,20 @@ impl Lane {
     }
 }
 
-/// The endpoint of a request, if its answers are streamed on this lane. Nothing is counted yet: the other
-/// lane asks the same again.
-fn fast_endpoint(head: &WireHead<'_>, x: &mut Exchange) -> Option<usize> {
+/// What this lane can do for a request; `None` for nothing. Nothing is counted yet: the other lane asks
+/// the same again.
+fn work(head: &WireHead<'_>, x: &mut Exchange) -> Option<Work> {
     identify(head, x);
-    let Ok(Routed::Endpoint(id)) = route(head, x) else {
-        return None;
-    };
-    let endpoint = x.ctx.gateway.endpoints.get(id)?;
-    endpoint.lane.is_ok().then_some(id)
+    Some(match route(head, x) {
+        Ok(Routed::Endpoint(id)) => {
+            let endpoint = x.ctx.gateway.endpoints.get(id)?;
+            endpoint.lane.ok().map(|()| Work::Endpoint(id))?
+        }
+        Ok(Routed::Builtin(which)) if builtin::wants_body(which) => return None,
+        Ok(Routed::Builtin(which)) => Work::Builtin(which),
+        Ok(Routed::Reply(reply)) => Work::Reply(reply),
+        Err(error) => Work::Refuse(error),
+    })
 }
 
 /// Splits the first bytes off. Mostly nothing is left, and then no memory is shared.
@@ -169,8 +189,9 @@ impl Visit<'_> {
         }
         let endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal);
         let endpoint = endpoint.map_err(Error::from)?;
-        let Plan::Stream(backend) = &endpoint.plan else {
-            return Err(Error::from(Reason::Internal).into());
+        let backend = match &endpoint.plan {
+            Plan::Stream(backend) => backend,
+            Plan::Compose(plan) => return self.compose(x, endpoint, plan).await,
         };
         x.ctx.backend = Some(0);
         x.upload.count(self.fed.data).map_err(Error::from)?;
@@ -222,12 +243,7 @@ impl Visit<'_> {
         let keep = self.keep && received && !reply.close;
         let head_only = self.info.method == Method::HEAD;
         let out = respond::raw(reply, head_only, keep);
-        let stream = &mut self.line.stream;
-        let written = tokio::time::timeout(TAKES, async {
-            stream.write_all(&out).await?;
-            stream.flush().await
-        });
-        if !matches!(written.await, Ok(Ok(()))) {
+        if self.line.send(&out).await.is_err() {
             return After::Close;
         }
         self.status = reply.status;
@@ -238,6 +254,75 @@ impl Visit<'_> {
             (true, _) => After::Again,
             (false, true) => After::Close,
             (false, false) => After::Linger,
+        }
+    }
+
+    /// Answers with a composed answer.
+    async fn compose(
+        &mut self,
+        x: &mut Exchange,
+        endpoint: &Endpoint,
+        plan: &Compose,
+    ) -> Result<After, Failed> {
+        let arrived = Instant::now();
+        let body = match self.info.body {
+            BodySize::None => None,
+            BodySize::Known(_) | BodySize::Unknown => Some(self.collect(x).await?),
+        };
+        // Native: the time that the client takes to send its body is not the backends'.
+        let started = match x.ctx.gateway.dialect {
+            Dialect::Native => Instant::now(),
+            Dialect::Krakend => arrived,
+        };
+        let line = &mut *self.line;
+        let spans = &self.room.spans;
+        let head = WireHead::new(&self.bytes, self.info, spans, line.peer, line.secure);
+        let composed = {
+            let inbound = Inbound {
+                ctx: &x.ctx,
+                endpoint,
+                raw_path: head.raw_path(),
+                raw_query: head.raw_query(),
+                body,
+                started,
+            };
+            let fields = compose::fields_for(&head, &plan.backends, x);
+            let work = pin!(pipe::compose(plan, &inbound, fields));
+            let gone = || Error::from(Reason::ClientGone);
+            line.while_there(work).await.ok_or_else(gone)??
+        };
+        let accept = head.header(&header::ACCEPT);
+        let reply = compose::reply(x, endpoint, plan.output, composed, accept);
+        Ok(self.answer(&reply).await)
+    }
+
+    /// The whole body, within the limits of its endpoint.
+    async fn collect(&mut self, x: &mut Exchange) -> Result<Bytes, Error> {
+        let mut whole = BytesMut::new();
+        let begun = self.bytes.get(self.info.end..).unwrap_or_default();
+        let bad = |_| Error::from(Reason::BadChunk);
+        let mut body = Body::of(self.info.body);
+        let first = body.decode(begun, |data| whole.extend_from_slice(data));
+        let mut data = first.map_err(bad)?.data;
+        loop {
+            x.upload.count(data)?;
+            self.bytes_in = whole.len() as u64;
+            if body.done() {
+                self.body = body;
+                return Ok(whole.freeze());
+            }
+            if self.line.held.is_empty() {
+                match self.line.receive(x.upload.patience()).await {
+                    Some(1..) => {}
+                    Some(_) => return Err(Reason::ClientGone.into()),
+                    None => return Err(Reason::BodyTimeout.into()),
+                }
+            }
+            let held = &mut self.line.held;
+            let fed = body.decode(held, |data| whole.extend_from_slice(data));
+            let fed = fed.map_err(bad)?;
+            data = fed.data;
+            drop(take_front(held, fed.used));
         }
     }
 

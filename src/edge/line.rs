@@ -12,12 +12,18 @@ use bytes::BytesMut;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWrite;
 
+/// Bytes of later requests that are kept while one is served; then the client has to wait.
+pub const MOST_HELD: usize = 64 << 10;
+/// Longest wait for a client to take a piece of its answer.
+pub const STUCK: Duration = Duration::from_secs(60);
 /// A head deadline where the configuration has none: nobody may hold a connection for ever.
 const LONGEST_HEAD: Duration = Duration::from_secs(60);
 /// How long a connection that is new when the process begins to end may take to send its request: it was
@@ -148,6 +154,71 @@ impl Line {
         }
         let late = self.timer.poll(cx, *until);
         late.map(|()| if closing { Came::End } else { Came::Late })
+    }
+
+    /// Sends bytes to the client, however slowly it takes them as long as it takes some.
+    ///
+    /// # Errors
+    /// When it is gone, or as good as that.
+    pub async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut deadline = None;
+        poll_fn(|cx| {
+            while !bytes.is_empty() {
+                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                    Poll::Ready(Ok(n @ 1..)) => {
+                        bytes = bytes.get(n..).unwrap_or_default();
+                        deadline = None;
+                    }
+                    Poll::Ready(Ok(_)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
+                }
+            }
+            if bytes.is_empty()
+                && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
+            {
+                return Poll::Ready(flushed);
+            }
+            let until = *deadline.get_or_insert_with(|| Instant::now() + STUCK);
+            let stuck = self.timer.poll(cx, until);
+            stuck.map(|()| Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await
+    }
+
+    /// Reads once more, for at most a while; 0 when the client closed, `None` when it took too long.
+    pub async fn receive(&mut self, patience: Duration) -> Option<usize> {
+        let mut until = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(came) = poll_more(&mut self.stream, &mut self.held, cx) {
+                return Poll::Ready(Some(came.unwrap_or(0)));
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + patience);
+            self.timer.poll(cx, until).map(|()| None)
+        })
+        .await
+    }
+
+    /// Waits for something while the client is there; `None` when it went away first. What it sends
+    /// meanwhile belongs to its next request.
+    pub async fn while_there<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            while self.held.len() < MOST_HELD {
+                match poll_more(&mut self.stream, &mut self.held, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(None),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// What the bytes so far amount to; `None` when more are needed.

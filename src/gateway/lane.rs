@@ -1,4 +1,4 @@
-//! Which lane serves a request: the fast one, which passes bytes on as they are, or Pingora's. The fast
+//! Which lane serves a request: the fast one, on which nothing stands between the bytes and us, or Pingora's. The fast
 //! lane takes what is on its list, and everything else goes to the other without being told apart; the
 //! words here are for operators who wonder why. KrakenD has one lane.
 
@@ -43,8 +43,6 @@ pub enum Slow {
     Off,
     /// Redirects are followed and gzip is undone, which needs the answer's head as data.
     Krakend,
-    /// The answer is made of data and not passed through.
-    Composes,
     /// The backend may choose HTTP/2.
     Http2Backend,
     /// Cleartext HTTP/2 to the backend.
@@ -71,10 +69,9 @@ pub enum Slow {
 
 impl Slow {
     /// Every reason, for tables and counters.
-    pub const ALL: [Slow; 14] = [
+    pub const ALL: [Slow; 13] = [
         Slow::Off,
         Slow::Krakend,
-        Slow::Composes,
         Slow::Http2Backend,
         Slow::PlatformStreams,
         Slow::Http2Client,
@@ -93,7 +90,6 @@ impl Slow {
         match self {
             Slow::Off => "off",
             Slow::Krakend => "krakend",
-            Slow::Composes => "composes",
             Slow::Http2Backend => "http2_backend",
             Slow::PlatformStreams => "platform_streams",
             Slow::Http2Client => "http2_client",
@@ -112,8 +108,7 @@ impl Slow {
     pub const fn describe(self) -> &'static str {
         match self {
             Slow::Off => "the fast lane is switched off",
-            Slow::Krakend => "the krakend dialect has to read each answer",
-            Slow::Composes => "the answer is composed",
+            Slow::Krakend => "in the krakend dialect each answer of a backend has to be understood",
             Slow::Http2Backend => "the backend is called over TLS, where it may choose HTTP/2",
             Slow::PlatformStreams => "the backend is called over HTTP/2",
             Slow::Http2Client => "the client speaks HTTP/2",

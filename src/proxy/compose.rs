@@ -1,6 +1,7 @@
 //! The composing plan: read the body, call the backends, render, write.
 
-use crate::base::{Dialect, Error, Reason};
+use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
+use crate::base::{Dialect, Error, Reason, Reply};
 use crate::body::{self, Output};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::headers::forward_headers;
@@ -9,11 +10,10 @@ use crate::gateway::stage::Edits;
 use crate::pipe::call::Fields;
 use crate::pipe::{self, Composed, Inbound};
 use crate::proxy::head::SessionHead;
-use crate::proxy::{Exchange, answer, request, respond};
+use crate::proxy::{Exchange, request, respond};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use pingora::ErrorType;
-use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -38,30 +38,32 @@ pub struct Taken {
 pub fn take(session: &mut Session, backends: &[Backend], x: &Exchange) -> Taken {
     let has_body = !session.as_downstream_mut().is_body_empty();
     let head = SessionHead::new(session.as_downstream(), has_body);
-    let ctx = &x.ctx;
-    let client = ctx.gateway.service.client_ip.resolve(&head);
-    let fields = backends
-        .iter()
-        .map(|backend| {
-            let mut fields = Vec::with_capacity(12);
-            forward_headers(
-                &backend.forward,
-                &head,
-                &client,
-                &ctx.request_id,
-                &mut fields,
-            );
-            Edits::apply(&x.edits.upstream, &mut fields);
-            fields
-        })
-        .collect();
     Taken {
-        fields,
+        fields: fields_for(&head, backends, x),
         path: head.path().to_vec(),
         query: head.query().unwrap_or_default().to_vec(),
         body: head.body(),
         expects_continue: request::expects_continue(&head),
     }
+}
+
+/// Selects and adds the fields for each backend.
+pub fn fields_for(head: &dyn Head, backends: &[Backend], x: &Exchange) -> Vec<Fields> {
+    let ctx = &x.ctx;
+    let client = ctx.gateway.service.client_ip.resolve(head);
+    let fields = backends.iter().map(|backend| {
+        let mut fields = Vec::with_capacity(12);
+        forward_headers(
+            &backend.forward,
+            head,
+            &client,
+            &ctx.request_id,
+            &mut fields,
+        );
+        Edits::apply(&x.edits.upstream, &mut fields);
+        fields
+    });
+    fields.collect()
 }
 
 /// Answers a request with a composed answer.
@@ -97,23 +99,13 @@ pub async fn serve(
         let work = pin!(pipe::compose(compose, &inbound, taken.fields));
         unless_gone(session, work).await??
     };
-    for error in &composed.errors {
-        log::warn!(
-            endpoint = &*endpoint.pattern, reason = error.reason.word(), request_id = &*x.ctx.request_id;
-            "part of the answer is missing: {}", error.text
-        );
-    }
     let accept = session.req_header().headers.get(header::ACCEPT).cloned();
-    write(
-        session,
-        x,
-        endpoint,
-        compose.output,
-        composed,
-        accept.as_ref(),
-    )
-    .await
-    .map_err(|error| Error::new(Reason::ClientGone, error.to_string()))
+    let accept = accept.as_ref().map(HeaderValue::as_bytes);
+    let reply = reply(x, endpoint, compose.output, composed, accept);
+    x.retire(session);
+    respond::write(session, reply)
+        .await
+        .map_err(|error| Error::new(Reason::ClientGone, error.to_string()))
 }
 
 async fn read_body(
@@ -161,29 +153,42 @@ pub async fn unless_gone<T>(
     }
 }
 
-async fn write(
-    session: &mut Session,
+/// The answer that composed data becomes; logs which parts are missing.
+pub fn reply(
     x: &mut Exchange,
     endpoint: &Endpoint,
     output: Output,
     composed: Composed,
-    accept: Option<&HeaderValue>,
-) -> pingora::Result<()> {
+    accept: Option<&[u8]>,
+) -> Reply {
+    for error in &composed.errors {
+        log::warn!(
+            endpoint = &*endpoint.pattern, reason = error.reason.word(), request_id = &*x.ctx.request_id;
+            "part of the answer is missing: {}", error.text
+        );
+    }
     let Composed { data, complete, .. } = composed;
     let completed = body::completed(data.as_ref(), complete);
     x.ctx.completed = completed;
-    let rendered = body::render(output, Some(&data), accept.map(HeaderValue::as_bytes));
-    let mut head = ResponseHeader::build(200, Some(8))?;
-    answer::stamp(&mut head, &x.ctx)?;
+    let rendered = body::render(output, Some(&data), accept);
+    let mut reply = Reply::new(200, rendered.body);
+    let fields = &mut reply.headers;
+    fields.extend(x.ctx.gateway.service.version_header.clone());
+    if !x.ctx.request_id.is_empty()
+        && let Ok(id) = HeaderValue::from_str(&x.ctx.request_id)
+    {
+        fields.push((X_REQUEST_ID, id));
+    }
     if complete
         && data.as_ref().is_some_and(|d| !d.is_empty())
         && let Some(value) = &endpoint.cache_control
     {
-        head.insert_header(header::CACHE_CONTROL, value.clone())?;
+        fields.push((header::CACHE_CONTROL, value.clone()));
     }
-    answer::completed(&mut head, completed)?;
-    head.insert_header(header::CONTENT_TYPE, rendered.content_type)?;
-    answer::edit(&mut head, &x.edits)?;
-    x.retire(session);
-    respond::write_body(session, head, Bytes::from(rendered.body)).await
+    let completed = HeaderValue::from_static(if completed { "true" } else { "false" });
+    fields.push((X_KRAKEND_COMPLETED, completed));
+    let kind = HeaderValue::from_static(rendered.content_type);
+    fields.push((header::CONTENT_TYPE, kind));
+    Edits::apply(&x.edits.answer, fields);
+    reply
 }

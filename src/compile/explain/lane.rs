@@ -47,7 +47,6 @@ impl Walk<'_> {
         match slow {
             Slow::Off => self.written_lane(),
             Slow::Krakend => at.setting("hanzo/compat", "dialect"),
-            Slow::Composes => at.inherited(&written.pointer, "output_encoding"),
             Slow::Http2Backend => at.inherited(&backend?.pointer, "host"),
             Slow::PlatformStreams => {
                 let http = backend?.extra_config.get("backend/http")?;
@@ -135,23 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn a_composed_answer_is_told_its_encoding() {
-        let found = ask_about(
-            FILE,
-            Dialect::Native,
-            None,
-            &request("GET", "/users/7", &[]),
-        );
-        let text = "pingora: because the answer is composed";
-        assert_eq!(told(&found), (text, None), "the encoding is the default");
-        let written = STREAMS.replacen("no-op", "json", 1);
-        let found = ask_about(
-            &written,
-            Dialect::Native,
-            None,
-            &request("GET", "/plain", &[]),
-        );
-        assert_eq!(told(&found), (text, Some(7)));
+    fn a_composed_answer_is_fast_in_both_dialects() {
+        for dialect in [Dialect::Native, Dialect::Krakend] {
+            let found = ask_about(FILE, dialect, None, &request("GET", "/users/7", &[]));
+            assert_eq!(found.lane, Some(Ok(())), "{dialect:?}");
+        }
     }
 
     #[test]
@@ -167,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_krakend_dialect_and_refusals_have_no_fast_lane() {
+    fn streams_of_the_krakend_dialect_are_slow_and_refusals_have_no_lane() {
         let asked = request("GET", "/plain", &[]);
         let found = ask_about(STREAMS, Dialect::Krakend, None, &asked);
         assert_eq!(found.lane, Some(Err(Slow::Krakend)));
