@@ -1,5 +1,6 @@
 //! Time and randomness, in one place so that tests can hold them still.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,31 +24,44 @@ pub fn rfc3339(since_epoch: Duration) -> String {
     out
 }
 
-/// Appends a moment as RFC 3339 in UTC with milliseconds, without allocating in between.
+/// Appends a moment as RFC 3339 in UTC with milliseconds, without allocating in between. Each thread
+/// keeps the text of the last second that it wrote.
 pub fn push_rfc3339(out: &mut String, since_epoch: Duration) {
-    let seconds = since_epoch.as_secs();
-    let (year, month, day) = civil(seconds / 86_400);
-    let of_day = seconds % 86_400;
-    digits(out, year, 4);
-    for (separator, value) in [
-        ('-', month),
-        ('-', day),
-        ('T', of_day / 3600),
-        (':', of_day / 60 % 60),
-        (':', of_day % 60),
-    ] {
-        out.push(separator);
-        digits(out, value, 2);
+    thread_local! {
+        static LAST: Cell<(u64, [u8; 24])> = const { Cell::new((u64::MAX, [0; 24])) };
     }
-    out.push('.');
-    digits(out, u64::from(since_epoch.subsec_millis()), 3);
-    out.push('Z');
+    let (mut second, mut text) = LAST.get();
+    if second != since_epoch.as_secs() {
+        second = since_epoch.as_secs();
+        text = to_the_second(second);
+        LAST.set((second, text));
+    }
+    digits(&mut text, 20, u64::from(since_epoch.subsec_millis()), 3);
+    out.push_str(std::str::from_utf8(&text).unwrap_or_default());
 }
 
-fn digits(out: &mut String, value: u64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = value / 10u64.pow(place) % 10;
-        out.push(char::from(b'0' + digit as u8));
+/// The text of a second, with room for three digits.
+fn to_the_second(seconds: u64) -> [u8; 24] {
+    let (year, month, day) = civil(seconds / 86_400);
+    let of_day = seconds % 86_400;
+    let mut text = *b"yyyy-mm-ddThh:mm:ss.mmmZ";
+    digits(&mut text, 0, year, 4);
+    for (at, value) in [
+        (5, month),
+        (8, day),
+        (11, of_day / 3600),
+        (14, of_day / 60 % 60),
+        (17, of_day % 60),
+    ] {
+        digits(&mut text, at, value, 2);
+    }
+    text
+}
+
+fn digits(text: &mut [u8; 24], at: usize, mut value: u64, width: usize) {
+    for place in text.iter_mut().skip(at).take(width).rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
     }
 }
 
@@ -87,5 +101,17 @@ mod tests {
             rfc3339(Duration::from_millis(1_007)),
             "1970-01-01T00:00:01.007Z"
         );
+    }
+
+    #[test]
+    fn the_second_that_is_kept_is_the_one_that_is_written() {
+        for (milliseconds, text) in [
+            (1_999, "1970-01-01T00:00:01.999Z"),
+            (1_000, "1970-01-01T00:00:01.000Z"),
+            (2_000, "1970-01-01T00:00:02.000Z"),
+            (1_234, "1970-01-01T00:00:01.234Z"),
+        ] {
+            assert_eq!(rfc3339(Duration::from_millis(milliseconds)), text);
+        }
     }
 }

@@ -432,18 +432,56 @@ fn canonical_reason(status: u16) -> &'static str {
 
 /// Appends a text as the inside of a JSON string.
 pub fn escape_json(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
+    let mut rest = text;
+    if !any_special(text.as_bytes()) {
+        out.push_str(rest);
+        return;
+    }
+    // All of these are characters of one byte, so the text may be cut at them.
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (clean, after) = rest.split_at(at);
+        out.push_str(clean);
+        let mut after = after.chars();
+        match after.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            other => {
+                let _ = write!(out, "\\u{:04x}", other.map_or(0, u32::from));
             }
-            c => out.push(c),
         }
+        rest = after.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// Whether a byte may not stand in a JSON string as it is.
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0x7f
+}
+
+/// Whether any of them is special: eight bytes at a time, as most texts are clean.
+fn any_special(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    // What a byte below `limit` leaves in its top bit; others may borrow from it, never for nothing.
+    const fn below(word: u64, limit: u64) -> u64 {
+        word.wrapping_sub(ONES * limit) & !word & TOPS
+    }
+    const fn is(word: u64, byte: u8) -> u64 {
+        below(word ^ (ONES * byte as u64), 1)
+    }
+    let special = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        below(word, 0x20) | is(word, b'"') | is(word, b'\\') | is(word, 0x7f) != 0
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    match bytes.last_chunk::<8>() {
+        // The last word overlaps the one before it.
+        Some(last) => words.iter().any(special) || special(last),
+        None => bytes.iter().any(|&byte| is_special(byte)),
     }
 }
 
@@ -598,6 +636,41 @@ mod tests {
         let reply = shape.reply(&error, Asked::default());
         assert_eq!(field(&reply, &header::ALLOW), Some("GET, POST"));
         assert_eq!(reply.body.as_ref(), b"405 method not allowed");
+    }
+
+    #[test]
+    fn json_strings_are_escaped_character_by_character() {
+        let plain = |text: &str| {
+            let mut out = String::new();
+            for c in text.chars() {
+                match c {
+                    '"' | '\\' => out.extend(['\\', c]),
+                    '\n' => out.push_str("\\n"),
+                    '\r' => out.push_str("\\r"),
+                    '\t' => out.push_str("\\t"),
+                    '\0'..' ' | '\x7f' => out.push_str(&format!("\\u{:04x}", c as u32)),
+                    c => out.push(c),
+                }
+            }
+            out
+        };
+        let all: String = ('\0'..'\u{180}').chain(['€', '\u{2028}', '𝄞']).collect();
+        let spread: String = all.chars().flat_map(|c| ['x', c, 'é']).collect();
+        for text in [
+            "",
+            "a",
+            "\"",
+            "a\"",
+            "\"a",
+            "clean é run",
+            "\\\\",
+            &all,
+            &spread,
+        ] {
+            let mut out = String::from("kept ");
+            escape_json(&mut out, text);
+            assert_eq!(out, format!("kept {}", plain(text)));
+        }
     }
 
     #[test]
