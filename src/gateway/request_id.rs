@@ -18,16 +18,25 @@ pub fn request_id(sent: Option<&[u8]>) -> String {
 
 /// A fresh id. Unique enough to find a request by, no secret.
 pub fn mint() -> String {
-    let mut bits = fastrand::u128(..);
-    let mut id = String::with_capacity(36);
-    id.push_str("req_");
-    for _ in 0..32 {
-        let digit = (bits >> 124) as u32;
-        id.push(char::from_digit(digit, 16).unwrap_or('0'));
-        bits <<= 4;
+    let mut id = *b"req_00000000000000000000000000000000";
+    let bits = fastrand::u128(..).to_be_bytes();
+    for (digits, byte) in id[4..].chunks_exact_mut(2).zip(bits) {
+        digits.copy_from_slice(&HEX[usize::from(byte)]);
     }
-    id
+    String::from_utf8(id.to_vec()).unwrap_or_default()
 }
+
+/// The digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -62,5 +71,24 @@ mod tests {
             );
         }
         assert_ne!(request_id(None), request_id(None));
+    }
+    #[test]
+    fn made_ids_have_every_byte_in_two_digits() {
+        let pairs: Vec<_> = (0..=255u8)
+            .map(|byte| format!("{byte:02x}").into_bytes())
+            .collect();
+        assert!(
+            HEX.iter()
+                .zip(&pairs)
+                .all(|(made, pair)| made[..] == pair[..])
+        );
+        let id = mint();
+        assert_eq!(id.len(), 36);
+        assert!(
+            id[4..]
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
+            "{id}"
+        );
     }
 }
