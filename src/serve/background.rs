@@ -13,15 +13,24 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the drain looks whether all connections are gone.
 const LOOK: Duration = Duration::from_millis(10);
+/// How often the log is written where it has no thread of its own.
+const TURN: Duration = Duration::from_millis(50);
 
-/// Writes log lines until the process ends.
+/// Starts the thread that writes log lines until the process ends.
 #[derive(Debug)]
 pub struct Flush;
 
 #[async_trait]
 impl BackgroundService for Flush {
     async fn start(&self, _: ShutdownWatch) {
-        Sink::stdout().run().await;
+        let Err(error) = Sink::stdout().start() else {
+            return;
+        };
+        log::error!("no thread for the log, it is written by turns: {error}");
+        loop {
+            tokio::time::sleep(TURN).await;
+            Sink::stdout().flush();
+        }
     }
 }
 

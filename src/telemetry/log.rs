@@ -62,18 +62,17 @@ pub fn init(options: LogOptions, directives: Option<&str>) {
         builder.parse_filters(directives);
     }
     builder.format(move |_, record| {
-        Sink::stdout().line(|out| write_record(out, record, &options));
+        Sink::stdout().line(|line| write_record(line, record, &options));
         Ok(())
     });
     let _ = builder.try_init();
 }
 
-fn write_record(out: &mut Vec<u8>, record: &Record<'_>, options: &LogOptions) {
-    let mut line = String::with_capacity(192);
+fn write_record(line: &mut String, record: &Record<'_>, options: &LogOptions) {
     let text = record.args().to_string();
     let text = redact::addresses(&text);
     match options.format {
-        Format::Json => write_json(&mut line, record, &text),
+        Format::Json => write_json(line, record, &text),
         Format::Krakend => {
             let stamp = clock::rfc3339(clock::since_epoch());
             let stamp = stamp
@@ -88,7 +87,7 @@ fn write_record(out: &mut Vec<u8>, record: &Record<'_>, options: &LogOptions) {
                 record.level(),
                 text
             );
-            write_pairs(&mut line, record);
+            write_pairs(line, record);
         }
         Format::Text => {
             let _ = write!(
@@ -97,11 +96,10 @@ fn write_record(out: &mut Vec<u8>, record: &Record<'_>, options: &LogOptions) {
                 record.level().as_str().to_lowercase(),
                 text
             );
-            write_pairs(&mut line, record);
+            write_pairs(line, record);
         }
     }
     line.push('\n');
-    out.extend_from_slice(line.as_bytes());
 }
 
 fn write_json(line: &mut String, record: &Record<'_>, text: &str) {
@@ -184,9 +182,8 @@ mod tests {
             .args(format_args!("backend \"x\" failed\n"))
             .key_values(&pairs)
             .build();
-        let mut out = Vec::new();
-        write_record(&mut out, &record, &LogOptions::default());
-        let line = String::from_utf8(out).unwrap();
+        let mut line = String::new();
+        write_record(&mut line, &record, &LogOptions::default());
         assert_eq!(line.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["level"], "WARN");
