@@ -255,6 +255,8 @@ fn metrics_have_the_names_and_labels_of_the_contract() {
         "hanzo_gateway_active_connections ",
         "hanzo_gateway_websocket_connections ",
         "hanzo_gateway_log_lines_dropped 0",
+        "hanzo_gateway_lane_requests_total{lane=\"fast\"} ",
+        "hanzo_gateway_lane_requests_total{lane=\"pingora\"} ",
     ] {
         assert!(
             text.lines().any(|line| line.starts_with(start)),

@@ -2,34 +2,22 @@
 //! configuration or from fixed tables, never from clients, so the number of series is bounded.
 
 use crate::base::{Reason, version};
-use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
-};
-use std::sync::{Arc, OnceLock};
+use crate::telemetry::cells;
+use crate::telemetry::series::{Requests, Series, Shown, Words};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use std::sync::Arc;
 use std::time::Duration;
 
 const NAMESPACE: &str = "hanzo_gateway";
-
-/// Upper bounds of the latency histograms, in seconds (OpenTelemetry's advice for HTTP).
-const SECONDS: &[f64] = &[
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
-
-/// Statuses that get a ready handle per endpoint; the others are looked up.
-const STATUSES: [u16; 32] = [
-    200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409, 410,
-    413, 414, 415, 422, 429, 431, 499, 500, 501, 502, 503, 504, 101,
-];
 
 /// All metrics of this process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    duration: HistogramVec,
+    requests: Arc<Requests>,
     backend_errors: IntCounterVec,
-    refusals: Vec<IntCounter>,
+    refusals: Arc<Words>,
+    lanes: Arc<Words>,
     /// Open client connections.
     pub active_connections: IntGauge,
     /// Upgraded client connections.
@@ -42,14 +30,32 @@ pub struct Metrics {
     pub log_lines_dropped: IntGauge,
 }
 
+/// Who carried a request to its backend and the answer back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The gateway itself, byte for byte.
+    Fast,
+    /// The platform's proxy.
+    Pingora,
+}
+
+impl Lane {
+    /// All of them, in the order of their numbers.
+    const ALL: [Self; 2] = [Self::Fast, Self::Pingora];
+
+    /// The value of the label `lane`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Pingora => "pingora",
+        }
+    }
+}
+
 /// Ready handles of one endpoint.
 #[derive(Debug)]
 pub struct EndpointMeters {
-    method: Box<str>,
-    path: Box<str>,
-    vec: IntCounterVec,
-    statuses: [OnceLock<IntCounter>; STATUSES.len()],
-    duration: Histogram,
+    series: Arc<Series>,
 }
 
 /// Ready handles of one backend service.
@@ -66,22 +72,8 @@ impl Metrics {
     /// Only when a name is taken twice, which is a mistake in this file.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
-        let requests = IntCounterVec::new(
-            opts(
-                "requests_total",
-                "Requests by method, route pattern and status.",
-            ),
-            &["method", "path", "status"],
-        )?;
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "request_duration_seconds",
-                "Time from request head to end of answer.",
-            )
-            .namespace(NAMESPACE)
-            .buckets(SECONDS.to_vec()),
-            &["method", "path"],
-        )?;
+        let shards = cells::shards();
+        let requests = Arc::new(Requests::new(NAMESPACE, shards)?);
         let backend_errors = IntCounterVec::new(
             opts(
                 "backend_errors_total",
@@ -89,17 +81,20 @@ impl Metrics {
             ),
             &["service"],
         )?;
-        let refused = IntCounterVec::new(
-            opts(
-                "refusals_total",
-                "Requests that the gateway refused or failed, by reason.",
-            ),
-            &["reason"],
-        )?;
-        let refusals = Reason::ALL
-            .iter()
-            .map(|reason| refused.get_metric_with_label_values(&[reason.word()]))
-            .collect::<Result<Vec<_>, _>>()?;
+        let refusals = Arc::new(Words::new(
+            format!("{NAMESPACE}_refusals_total"),
+            "Requests that the gateway refused or failed, by reason.",
+            "reason",
+            Reason::ALL.iter().map(|reason| reason.word()).collect(),
+            shards,
+        )?);
+        let lanes = Arc::new(Words::new(
+            format!("{NAMESPACE}_lane_requests_total"),
+            "Requests by the lane that served them.",
+            "lane",
+            Lane::ALL.iter().map(|lane| lane.word()).collect(),
+            shards,
+        )?);
         let build_info = IntGauge::with_opts(
             opts("build_info", "Constant 1 with the version.")
                 .const_label("version", version::VERSION),
@@ -123,10 +118,10 @@ impl Metrics {
             "log_lines_dropped",
             "Log lines lost because standard output was read too slowly.",
         ))?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
+        registry.register(Box::new(Shown(Arc::clone(&requests))))?;
         registry.register(Box::new(backend_errors.clone()))?;
-        registry.register(Box::new(refused))?;
+        registry.register(Box::new(Shown(Arc::clone(&refusals))))?;
+        registry.register(Box::new(Shown(Arc::clone(&lanes))))?;
         registry.register(Box::new(build_info))?;
         for gauge in [
             &active_connections,
@@ -140,9 +135,9 @@ impl Metrics {
         Ok(Arc::new(Self {
             registry,
             requests,
-            duration,
             backend_errors,
             refusals,
+            lanes,
             active_connections,
             websocket_connections,
             reload_successful,
@@ -151,14 +146,11 @@ impl Metrics {
         }))
     }
 
-    /// Handles for an endpoint; the path is its pattern.
+    /// Handles for an endpoint; the path is its pattern. The same method and path count on where they
+    /// stood, also after a reload.
     pub fn endpoint(&self, method: &str, path: &str) -> EndpointMeters {
         EndpointMeters {
-            method: method.into(),
-            path: path.into(),
-            vec: self.requests.clone(),
-            statuses: [const { OnceLock::new() }; STATUSES.len()],
-            duration: self.duration.with_label_values(&[method, path]),
+            series: self.requests.series(method, path),
         }
     }
 
@@ -171,9 +163,12 @@ impl Metrics {
 
     /// Counts a refusal.
     pub fn refused(&self, reason: Reason) {
-        if let Some(counter) = self.refusals.get(reason as usize) {
-            counter.inc();
-        }
+        self.refusals.count(reason as usize);
+    }
+
+    /// Counts a request in the lane that serves it.
+    pub fn lane(&self, lane: Lane) {
+        self.lanes.count(lane as usize);
     }
 
     /// Tells that the configuration which was read last is the one that runs, since now.
@@ -196,20 +191,7 @@ impl Metrics {
 impl EndpointMeters {
     /// Counts one finished request.
     pub fn finished(&self, status: u16, seconds: f64) {
-        let known = STATUSES
-            .iter()
-            .position(|&s| s == status)
-            .and_then(|i| self.statuses.get(i));
-        match known {
-            Some(slot) => slot.get_or_init(|| self.counter(status)).inc(),
-            None => self.counter(status).inc(),
-        }
-        self.duration.observe(seconds);
-    }
-
-    fn counter(&self, status: u16) -> IntCounter {
-        self.vec
-            .with_label_values(&[&*self.method, &*self.path, &status.to_string()])
+        self.series.count(status, seconds);
     }
 }
 
@@ -241,5 +223,39 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_counts_on_after_a_reload() {
+        let metrics = Metrics::new().unwrap();
+        metrics.endpoint("GET", "/a").finished(200, 0.5);
+        metrics.endpoint("GET", "/a").finished(200, 0.5);
+        let text = metrics.render();
+        for line in [
+            "hanzo_gateway_requests_total{method=\"GET\",path=\"/a\",status=\"200\"} 2\n",
+            "hanzo_gateway_request_duration_seconds_sum{method=\"GET\",path=\"/a\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line} missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_and_each_lane_has_its_own_series() {
+        let metrics = Metrics::new().unwrap();
+        for (at, &reason) in Reason::ALL.iter().enumerate() {
+            (0..=at).for_each(|_| metrics.refused(reason));
+        }
+        metrics.lane(Lane::Pingora);
+        let text = metrics.render();
+        for (at, reason) in Reason::ALL.iter().enumerate() {
+            let word = reason.word();
+            let line = format!(
+                "hanzo_gateway_refusals_total{{reason=\"{word}\"}} {}\n",
+                at + 1
+            );
+            assert!(text.contains(&line), "{line} missing in\n{text}");
+        }
+        assert!(text.contains("hanzo_gateway_lane_requests_total{lane=\"fast\"} 0\n"));
+        assert!(text.contains("hanzo_gateway_lane_requests_total{lane=\"pingora\"} 1\n"));
     }
 }
