@@ -11,6 +11,7 @@ mod bodies;
 mod documents;
 mod heads;
 mod router;
+mod telemetry;
 
 use criterion::Criterion;
 
@@ -24,5 +25,6 @@ fn main() {
     heads::all(&mut criterion);
     bodies::all(&mut criterion);
     documents::all(&mut criterion);
+    telemetry::all(&mut criterion);
     criterion.final_summary();
 }
