@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::support::{Client, Gateway, Origin, Output, ports};
+use super::support::{Client, Gateway, Origin, Output, Setup, ports};
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -246,19 +246,36 @@ fn laned(origin: &Origin, lane: Value) -> Value {
     })
 }
 
+/// What `explain` tells machines of the lane of `/a`.
+fn lane_of(setup: Setup, flags: &[&str], lane: &str) -> Value {
+    let origin = Origin::json("{}");
+    let words = [&["explain", "/a", "--json"], flags].concat();
+    let output = setup.command(&words, laned(&origin, lane.into()));
+    let explained: Value = serde_json::from_str(&output.stdout).unwrap();
+    explained["lane"].clone()
+}
+
 #[test]
 fn the_lane_is_a_setting_a_variable_and_a_flag() {
+    let fast = json!({"fast": true, "reason": null});
+    let off = json!({"fast": false, "reason": "off"});
+    let none = Gateway::setup;
+    let variable = |lane| Gateway::setup().variable("HANZO_GATEWAY_LANE", lane);
+    assert_eq!(lane_of(none(), &[], "auto"), fast);
+    assert_eq!(lane_of(none(), &[], "off"), off);
+    assert_eq!(lane_of(variable("auto"), &[], "off"), fast);
+    assert_eq!(lane_of(variable("off"), &[], "auto"), off);
+    assert_eq!(lane_of(variable("off"), &["--lane", "auto"], "off"), fast);
+    assert_eq!(lane_of(variable("auto"), &["--lane", "off"], "auto"), off);
+}
+
+#[test]
+fn a_file_with_a_lane_starts_without_a_word() {
     let origin = Origin::json("{}");
     for lane in ["auto", "off"] {
-        for setup in [
-            Gateway::setup(),
-            Gateway::setup().variable("HANZO_GATEWAY_LANE", lane),
-            Gateway::setup().argument("--lane").argument(lane),
-        ] {
-            let gateway = setup.native(laned(&origin, lane.into()));
-            assert_eq!(gateway.get("/a").status(), 200, "{lane}");
-            assert_eq!(gateway.stderr(), "", "{lane}");
-        }
+        let gateway = Gateway::native(laned(&origin, lane.into()));
+        assert_eq!(gateway.get("/a").status(), 200, "{lane}");
+        assert_eq!(gateway.stderr(), "", "{lane}");
     }
 }
 
@@ -271,28 +288,27 @@ fn a_lane_that_there_is_not_is_refused_with_its_place() {
         assert!(output.stderr.contains(text), "{text}: {output:#?}");
     }
     let setup = Gateway::setup().variable("HANZO_GATEWAY_LANE", "fast");
-    let output = setup.refused(laned(&origin, "auto".into()));
+    let output = setup.command(&["check"], laned(&origin, "auto".into()));
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(output.stderr.contains("HANZO_GATEWAY_LANE"), "{output:#?}");
-    let setup = Gateway::setup().argument("--lane").argument("fast");
-    let output = setup.refused(laned(&origin, "auto".into()));
+    let words = ["check", "--lane", "fast"];
+    let output = Gateway::setup().command(&words, laned(&origin, "auto".into()));
     assert_eq!(output.code, Some(2), "{output:#?}");
 }
 
 #[test]
-fn explain_tells_the_lane_to_people_and_machines() {
+fn explain_tells_the_lane_to_people() {
     let origin = Origin::json("{}");
-    let asks = |words: &[&str]| {
-        let words = [&["explain"], words].concat();
-        Gateway::setup().command(&words, laned(&origin, "auto".into()))
+    let told = |flags: &[&str]| {
+        let words = [&["explain", "/a"], flags].concat();
+        Gateway::setup()
+            .command(&words, laned(&origin, "auto".into()))
+            .stdout
     };
-    let text = asks(&["/a"]).stdout;
+    let text = told(&[]);
     assert!(text.contains("lane: ok  fast"), "{text}");
-    let text = asks(&["/a", "-H", "TE: trailers"]).stdout;
-    assert!(text.contains("pingora: because"), "{text}");
-    let machine = asks(&["/a", "--lane", "off", "--json"]).stdout;
-    let machine: Value = serde_json::from_str(&machine).unwrap();
-    assert_eq!(machine["lane"], json!({"fast": false, "reason": "off"}));
+    let text = told(&["-H", "TE: trailers"]);
+    assert!(text.contains("lane: ok  pingora: because"), "{text}");
 }
 
 #[test]
