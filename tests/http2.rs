@@ -138,6 +138,23 @@ fn gateway(origin: &Origin) -> Gateway {
     Gateway::native(json!({"use_h2c": true, "endpoints": endpoints}))
 }
 
+/// Pingora's session has no way to write an interim answer to an HTTP/2 stream.
+#[test]
+fn hints_of_a_backend_do_not_disturb_a_stream() {
+    let origin = Origin::serve(|exchange| {
+        exchange.raw("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+        exchange.json(r#"{"a":1}"#);
+    });
+    let gateway = gateway(&origin);
+    let connection = Connection::to(&gateway);
+    for body in [None, Some(&["x", "y"][..])] {
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let answer = connection.send(method, "/raw/1", body);
+        assert_eq!((answer.status, answer.json()), (200, json!({"a": 1})));
+        assert!(!answer.headers.contains_key("link"), "{answer:?}");
+    }
+}
+
 #[test]
 fn streams_are_requests_like_any_other() {
     let origin = Origin::json(r#"{"a":1}"#);

@@ -2,6 +2,7 @@
 //! pace, and neither works on when the other has gone. What connections carry is in `connections`.
 
 mod connections;
+mod interim;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -208,20 +209,6 @@ fn answers_without_body_stay_without_one() {
         204,
         "the connection stays in step"
     );
-}
-
-#[test]
-fn interim_answers_do_not_pass_for_the_final_one() {
-    let origin = Origin::serve(|exchange| {
-        exchange.raw("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
-        exchange.json("{\"final\":true}");
-    });
-    let answer = gateway(&origin).get("/x");
-    assert_eq!(
-        (answer.status(), answer.json()),
-        (200, json!({"final": true}))
-    );
-    assert!(answer.header("link").is_none());
 }
 
 #[test]

@@ -21,10 +21,11 @@ use tokio::net::TcpStream;
 use super::connect::dial;
 use super::deadline::Deadline;
 use super::error::NetError;
-use super::exchange::{Failure, Rest, exchange};
+use super::exchange::{Failure, Rest, Waits, exchange};
 use super::h1::writer::{LAST_CHUNK, RequestHead, Sending, push_chunk, request_head};
 use super::h2;
 use super::incoming::Incoming;
+use super::interim::Interims;
 use super::io::{Conn, Io, TlsKey};
 use super::pool::{self, Limits};
 use super::tls::{Tls, TlsOptions};
@@ -84,6 +85,9 @@ pub struct Outgoing<'a, 'b> {
     /// only, and this each piece that the backend takes and the wait for the answer's head once all is
     /// sent. HTTP/1 only.
     pub patience: Option<Duration>,
+    /// Where interim answers are left for whoever passes them on, who is woken with the exchange; without
+    /// it they are dropped. HTTP/1 only: Pingora's HTTP/2 client drops them.
+    pub interims: Option<&'a Interims>,
 }
 
 /// How a client connects.
@@ -417,7 +421,11 @@ impl Client {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let answer = exchange(&mut conn, method, &first, rest, head_timeout, out.patience).await?;
+        let waits = Waits {
+            head: head_timeout,
+            stall: out.patience,
+        };
+        let answer = exchange(&mut conn, method, &first, rest, waits, out.interims).await?;
         if first.capacity() <= 2 * JOINED {
             OUT.set(first);
         }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{
-    BodySource, Client, ClientOptions, Deadline, Incoming, NetError, OutBody, Outgoing, Resolver,
-    Target, pool,
+    BodySource, Client, ClientOptions, Deadline, Incoming, Interims, NetError, OutBody, Outgoing,
+    Resolver, Target, pool,
 };
 use crate::base::Reason;
 
@@ -83,6 +83,7 @@ fn request<'a, 'b>(method: &'a Method, body: OutBody<'b>) -> Outgoing<'a, 'b> {
         fields: &FIELDS,
         body,
         patience: None,
+        interims: None,
     }
 }
 
@@ -248,6 +249,85 @@ async fn bytes_behind_the_body_spoil_the_connection() {
 async fn interim_answers_are_passed_over() {
     let wire = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     assert_eq!(fetch(wire).await.unwrap(), "ok");
+}
+
+/// The final status, and the interim ones that were left, of an exchange with a server that says this.
+async fn interims_of(answer: &'static [u8]) -> (Option<u16>, Vec<(u16, String)>) {
+    let (target, _task) = Server::once(answer).await;
+    let interims = Interims::default();
+    let out = Outgoing {
+        interims: Some(&interims),
+        ..request(&Method::GET, OutBody::None)
+    };
+    let incoming = client().send(&target, out, Deadline::after(LONG)).await;
+    let link = |headers: &http::HeaderMap| {
+        let link = headers.get("link").and_then(|value| value.to_str().ok());
+        link.unwrap_or_default().to_owned()
+    };
+    let left = std::iter::from_fn(|| interims.take());
+    let left = left.map(|head| (head.status.as_u16(), link(&head.headers)));
+    (
+        incoming.ok().map(|incoming| incoming.status.as_u16()),
+        left.collect(),
+    )
+}
+
+#[tokio::test]
+async fn interim_answers_are_left_in_order_for_who_wants_them() {
+    let wire = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+    let (status, left) = interims_of(wire).await;
+    assert_eq!(status, Some(204));
+    assert_eq!(left, [(102, String::new()), (103, "x".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_interim_answer_alone_is_no_answer() {
+    let (status, left) = interims_of(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n").await;
+    assert_eq!(status, None);
+    assert_eq!(left, [(103, "x".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_source_that_waits_is_asked_again_when_an_interim_answer_came() {
+    /// Ends its body once it has seen an interim answer.
+    struct Waiting<'a>(&'a Interims);
+    #[async_trait]
+    impl BodySource for Waiting<'_> {
+        async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
+            std::future::poll_fn(|_| match self.0.is_empty() {
+                true => std::task::Poll::Pending,
+                false => std::task::Poll::Ready(Ok(None)),
+            })
+            .await
+        }
+    }
+    let server = Server::new().await;
+    let target = server.target.clone();
+    let task = tokio::spawn(async move {
+        let mut peer = server.accept().await;
+        read_head(&mut peer).await;
+        let early = b"HTTP/1.1 103 Early Hints\r\n\r\n";
+        peer.write_all(early).await.unwrap();
+        let mut end = [0; 5];
+        peer.read_exact(&mut end).await.unwrap();
+        assert_eq!(&end, b"0\r\n\r\n");
+        peer.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .await
+            .unwrap();
+    });
+    let interims = Interims::default();
+    let mut source = Waiting(&interims);
+    let body = OutBody::Stream {
+        source: &mut source,
+        length: None,
+    };
+    let out = Outgoing {
+        interims: Some(&interims),
+        ..request(&Method::POST, body)
+    };
+    let incoming = client().send(&target, out, Deadline::after(LONG)).await;
+    assert_eq!(incoming.unwrap().status.as_u16(), 204);
+    task.await.unwrap();
 }
 
 #[tokio::test]

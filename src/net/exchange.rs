@@ -18,6 +18,7 @@ use super::error::NetError;
 use super::h1::framing::Framing;
 use super::h1::writer::{LAST_CHUNK, push_chunk};
 use super::h1::{AnswerHead, HeadParser};
+use super::interim::{Interim, Interims};
 use super::io::{Conn, poll_through};
 use crate::base::Reason;
 
@@ -61,19 +62,28 @@ impl Failure {
     }
 }
 
-/// Sends `first` (the head, and a small body behind it), then `rest`, and reads the answer's head,
-/// for which it waits at most `head_timeout` once all is sent. A backend that does not take a piece of
-/// the request within `stall` has failed.
+/// Longest waits of an exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waits {
+    /// For the answer's head once all is sent.
+    pub(crate) head: Option<Duration>,
+    /// For the backend to take a piece of the request.
+    pub(crate) stall: Option<Duration>,
+}
+
+/// Sends `first` (the head, and a small body behind it), then `rest`, and reads the answer's head. Heads
+/// of interim answers go to `interims`.
 pub(crate) async fn exchange(
     conn: &mut Conn,
     method: &Method,
     first: &[u8],
     rest: Rest<'_>,
-    head_timeout: Option<Duration>,
-    stall: Option<Duration>,
+    waits: Waits,
+    interims: Option<&Interims>,
 ) -> Result<Answer, Failure> {
     let mut talk = Talk::new(conn, method);
-    talk.stall = stall;
+    talk.stall = waits.stall;
+    talk.interims = interims;
     let mut sent = talk.send(first).await?;
     let mut asker: Option<&mut dyn BodySource> = None;
     if sent {
@@ -87,7 +97,7 @@ pub(crate) async fn exchange(
             }
         };
     }
-    let until = head_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let until = waits.head.map_or(Deadline::NEVER, Deadline::after);
     let answer = match asker {
         None => until.run(talk.finish()).await,
         Some(source) => until.run(unless_gone(talk.finish(), source)).await,
@@ -119,7 +129,10 @@ struct Talk<'a> {
     body: Vec<u8>,
     /// Follows `body` to know when an early answer is complete.
     probe: Framing,
+    /// How many interim answers came.
     interim: u32,
+    /// Where their heads go.
+    interims: Option<&'a Interims>,
     /// Whether any byte of an answer came.
     touched: bool,
     /// A failed write: the answer that explains it may still come.
@@ -138,6 +151,7 @@ impl<'a> Talk<'a> {
             body: Vec::new(),
             probe: Framing::Empty,
             interim: 0,
+            interims: None,
             touched: false,
             broken: None,
             stall: None,
@@ -215,7 +229,17 @@ impl<'a> Talk<'a> {
             if let Poll::Ready(chunk) = next.as_mut().poll(cx) {
                 return Poll::Ready(chunk.map(Some).map_err(Failure::new));
             }
-            self.watch(cx).map_ok(|_| None)
+            let before = self.interim;
+            if let Poll::Ready(useless) = self.watch(cx) {
+                return Poll::Ready(useless.map(|_| None));
+            }
+            // The source may be the one that passes on what just came.
+            if self.interim != before
+                && let Poll::Ready(chunk) = next.as_mut().poll(cx)
+            {
+                return Poll::Ready(chunk.map(Some).map_err(Failure::new));
+            }
+            Poll::Pending
         })
         .await
     }
@@ -244,6 +268,7 @@ impl<'a> Talk<'a> {
             body,
             probe,
             interim,
+            interims,
             touched,
             ..
         } = self;
@@ -252,7 +277,16 @@ impl<'a> Talk<'a> {
                 return Ok(false);
             }
             *touched = true;
-            let behind = read_head(bytes, parser, head, interim, method)?;
+            let behind = read_head(bytes, parser, head, method, |found| {
+                *interim += 1;
+                if *interim > MOST_INTERIM {
+                    return Err(too_many());
+                }
+                if let Some(interims) = interims {
+                    interims.push(found);
+                }
+                Ok(())
+            })?;
             if let Some(found) = head {
                 if body.is_empty() && *probe == Framing::Empty {
                     *probe = found.framing.clone();
@@ -313,13 +347,13 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// Feeds bytes to the head, passing over interim answers; returns what is behind it.
+/// Feeds bytes to the head, giving interim answers away; returns what is behind it.
 fn read_head<'b>(
     mut bytes: &'b [u8],
     parser: &mut HeadParser,
     head: &mut Option<AnswerHead>,
-    interim: &mut u32,
     method: &Method,
+    mut interim: impl FnMut(Interim) -> Result<(), NetError>,
 ) -> Result<&'b [u8], NetError> {
     while head.is_none() && !bytes.is_empty() {
         let Some((found, used)) = parser.feed(bytes, method)? else {
@@ -331,16 +365,18 @@ fn read_head<'b>(
         } else if found.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(NetError::invalid("unexpected 101 Switching Protocols"));
         } else {
-            *interim += 1;
-            if *interim > MOST_INTERIM {
-                return Err(NetError::invalid(
-                    "net/http: too many 1xx informational responses",
-                ));
-            }
+            interim(Interim {
+                status: found.status,
+                headers: found.headers,
+            })?;
             *parser = HeadParser::new();
         }
     }
     Ok(bytes)
+}
+
+fn too_many() -> NetError {
+    NetError::invalid("net/http: too many 1xx informational responses")
 }
 
 fn head_too_late() -> Failure {

@@ -147,6 +147,7 @@ async fn fetch(client: &Client, target: &Target, body: OutBody<'_>) -> Result<By
         fields: &fields,
         body,
         patience: None,
+        interims: None,
     };
     let deadline = Deadline::after(Duration::from_secs(20));
     let incoming = client

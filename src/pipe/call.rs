@@ -8,7 +8,7 @@ use crate::gateway::pattern::Slot;
 use crate::gateway::query;
 use crate::gateway::snapshot::{Backend, Endpoint, Hosts, StatusRule};
 use crate::gateway::stage::{Call, Called, Flow};
-use crate::net::{Deadline, Incoming, NetError, OutBody, Outgoing, Target};
+use crate::net::{Deadline, Incoming, Interims, NetError, OutBody, Outgoing, Target};
 use crate::pipe::redirect;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -127,7 +127,7 @@ pub struct Exchange {
 }
 
 /// Sends a request and follows redirects where the backend says so. `stream` is a body that can be sent
-/// only once; without it the body of `inbound` is sent.
+/// only once; without it the body of `inbound` is sent. Interim answers go to `interims`.
 ///
 /// # Errors
 /// The transport's, in Go's words.
@@ -137,6 +137,7 @@ pub async fn exchange(
     request: Request,
     mut stream: Option<OutBody<'_>>,
     deadline: Deadline,
+    interims: Option<&Interims>,
 ) -> Result<Exchange, Error> {
     let client = &inbound.ctx.gateway.client;
     let first = pick(backend).await?;
@@ -159,6 +160,7 @@ pub async fn exchange(
             host: None,
             fields: &fields,
             patience: patience.filter(|_| stream.is_some()),
+            interims,
             body: stream
                 .take()
                 .unwrap_or_else(|| out_body(&method, body.clone(), declares)),
@@ -301,7 +303,8 @@ async fn send(
         target: call.target,
         fields: call.headers,
     };
-    let Exchange { incoming, url } = exchange(backend, inbound, request, None, deadline).await?;
+    let Exchange { incoming, url } =
+        exchange(backend, inbound, request, None, deadline, None).await?;
     let status = incoming.status.as_u16();
     if backend.decoder == body::Decoder::NoOp {
         // The status is not looked at and the body is not read.

@@ -67,14 +67,7 @@ pub fn streamed(
 ) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(status, Some(backend.len() + 4))?;
     stamp_first(&mut head, ctx)?;
-    // Names that the backend's `Connection` nominates belong to its connection too.
-    let nominated: Vec<HeaderName> = backend
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let nominated = nominated(backend);
     for (name, value) in backend {
         let dialect = ctx.gateway.dialect;
         if stays(name.as_str().as_bytes(), dialect) || nominated.contains(name) {
@@ -93,6 +86,36 @@ pub fn streamed(
         spell::append(&mut head, name, value.clone())?;
     }
     Ok(head)
+}
+
+/// Builds the client's head of an interim answer from a backend's. Native only.
+///
+/// # Errors
+/// When the status is none.
+pub fn interim(status: StatusCode, backend: &HeaderMap) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(status, Some(backend.len()))?;
+    let nominated = nominated(backend);
+    for (name, value) in backend {
+        let stays = stays(name.as_str().as_bytes(), Dialect::Native)
+            // There is no body whose length it could be (RFC 9110 section 8.6).
+            || *name == header::CONTENT_LENGTH
+            || nominated.contains(name);
+        if !stays {
+            spell::append(&mut head, name, value.clone())?;
+        }
+    }
+    Ok(head)
+}
+
+/// Names that a backend's `Connection` nominates belong to its connection too.
+fn nominated(backend: &HeaderMap) -> Vec<HeaderName> {
+    backend
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect()
 }
 
 /// The krakend dialect writes its fields before the backend's; the order shows only there.

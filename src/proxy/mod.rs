@@ -6,6 +6,7 @@ pub mod compose;
 pub mod failure;
 pub mod finish;
 pub mod head;
+pub mod interim;
 pub mod phases;
 pub mod request;
 pub mod respond;

@@ -130,6 +130,9 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         if response.status.is_informational() {
+            let version = response.version;
+            *response = answer::interim(response.status, &response.headers)?;
+            response.set_version(version);
             return Ok(());
         }
         x.retire(session);
@@ -199,7 +202,7 @@ impl ProxyHttp for Proxy {
             error_code: 0,
             can_reuse_downstream: false,
         };
-        if ours.reason == Reason::ClientGone || session.response_written().is_some() {
+        if ours.reason == Reason::ClientGone || answered(session).is_some() {
             self.note(&ours);
             x.ctx.error = Some(ours);
             return gone;
@@ -317,9 +320,7 @@ impl Proxy {
 
     /// Metrics and the access line, once per request.
     fn finish(&self, session: &Session, x: &Exchange) {
-        let status = session
-            .response_written()
-            .map_or(0, |head| head.status.as_u16());
+        let status = answered(session).unwrap_or(0);
         let head = SessionHead::new(session.as_downstream(), true);
         let told = finish::Told {
             method: head.method().as_str(),
@@ -330,6 +331,12 @@ impl Proxy {
         };
         finish::finish(x, &told);
     }
+}
+
+/// The status that the client was answered with; an interim answer is none.
+fn answered(session: &Session) -> Option<u16> {
+    let status = session.response_written()?.status;
+    (status.as_u16() == 101 || !status.is_informational()).then_some(status.as_u16())
 }
 
 /// Keeps our error for `fail_to_proxy` and gives Pingora one that stands for it.

@@ -2,18 +2,18 @@
 //! buffered, and the client's pace is the backend's.
 //!
 //! Native: the endpoint's timeout covers connect and head, then each pause between chunks has its own
-//! limit; redirects and packed bodies pass untouched. Krakend: redirects are followed, gzip that we
+//! limit; redirects, packed bodies and interim answers pass untouched. Krakend: redirects are followed, gzip that we
 //! asked for is undone, the timeout covers the whole transfer.
 
 use crate::base::{Dialect, Error, Reason};
 use crate::gateway::head::BodySize;
 use crate::gateway::snapshot::Backend;
 use crate::gateway::stage::{Call, Called};
-use crate::net::{Deadline, Incoming, NetError, OutBody};
+use crate::net::{Deadline, Incoming, Interims, NetError, OutBody};
 use crate::pipe::call::{self, Exchange as Exchanged, Fields, Inbound, Request};
 use crate::proxy::compose::{take, unless_gone};
 use crate::proxy::upload::{SessionBody, Upload};
-use crate::proxy::{Exchange, answer};
+use crate::proxy::{Exchange, answer, interim};
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use http::{Method, Version, header};
@@ -72,8 +72,10 @@ pub async fn serve(
         body: None,
         started,
     };
+    let interims = interim::wanted(session, &gateway);
     let upload = Sender {
         session,
+        interims: interims.as_ref(),
         upload: &mut x.upload,
         size: taken.body,
     };
@@ -90,6 +92,9 @@ pub async fn serve(
     if result.is_err() {
         backend.meters.errors.inc();
     }
+    if let Some(interims) = &interims {
+        interim::pass_on(session, interims).await?;
+    }
     let mut incoming = result?;
     if gateway.dialect == Dialect::Native {
         incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
@@ -100,6 +105,7 @@ pub async fn serve(
 /// What is left of the client's side while the request is sent.
 struct Sender<'a> {
     session: &'a mut Session,
+    interims: Option<&'a Interims>,
     upload: &'a mut Upload,
     size: BodySize,
 }
@@ -128,13 +134,16 @@ async fn exchange(
     let deadline = inbound.deadline(inbound.endpoint.timeout);
     let Sender {
         session,
+        interims,
         upload,
         size,
     } = sender;
     let length = match size {
         BodySize::None => {
-            let call = pin!(call::exchange(backend, inbound, request, None, deadline));
-            return unless_gone(session, call)
+            let call = pin!(call::exchange(
+                backend, inbound, request, None, deadline, interims
+            ));
+            return interim::unless_gone_passing(session, interims, call)
                 .await?
                 .map(|Exchanged { incoming, .. }| incoming);
         }
@@ -144,13 +153,14 @@ async fn exchange(
     let mut source = SessionBody {
         session,
         upload,
+        interims,
         failed: None,
     };
     let body = OutBody::Stream {
         source: &mut source,
         length,
     };
-    let sent = call::exchange(backend, inbound, request, Some(body), deadline).await;
+    let sent = call::exchange(backend, inbound, request, Some(body), deadline, interims).await;
     match (sent, source.failed) {
         (Ok(Exchanged { incoming, .. }), _) => Ok(incoming),
         // The client's fault is told as such and not as the backend's.

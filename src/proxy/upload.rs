@@ -3,11 +3,13 @@
 
 use crate::base::{Error, Reason};
 use crate::gateway::limits::Limits;
-use crate::net::{BodySource, NetError};
+use crate::net::{BodySource, Interims, NetError};
+use crate::proxy::interim;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use pingora::ErrorType;
 use pingora::proxy::Session;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// Longest wait for a chunk where no rate is asked for.
@@ -133,46 +135,88 @@ pub struct SessionBody<'a> {
     pub session: &'a mut Session,
     /// What is counted.
     pub upload: &'a mut Upload,
+    /// Where interim answers wait to be passed on.
+    pub interims: Option<&'a Interims>,
     /// Why the source ended early.
     pub failed: Option<Error>,
+}
+
+impl SessionBody<'_> {
+    /// The next piece that is not empty; interim answers pass on meanwhile.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let chunk = match self.interims {
+                None => self.upload.next(self.session).await,
+                Some(interims) => {
+                    interim::pass_on(self.session, interims).await?;
+                    let next = pin!(self.upload.next(self.session));
+                    match interim::or_interim(next, interims).await {
+                        Some(chunk) => chunk,
+                        None => continue,
+                    }
+                }
+            };
+            match chunk? {
+                Some(chunk) if chunk.is_empty() => {}
+                chunk => return Ok(chunk),
+            }
+        }
+    }
+
+    /// Why nobody waits for the answer any more; interim answers pass on meanwhile.
+    async fn left(&mut self) -> Error {
+        let Some(interims) = self.interims else {
+            return left(self.session).await;
+        };
+        loop {
+            if let Err(error) = interim::pass_on(self.session, interims).await {
+                return error;
+            }
+            let left = pin!(left(self.session));
+            if let Some(error) = interim::or_interim(left, interims).await {
+                return error;
+            }
+        }
+    }
+
+    /// Keeps an error and tells it.
+    fn fail(&mut self, error: Error) -> NetError {
+        let told = NetError::new(error.reason, error.text.clone());
+        self.failed = Some(error);
+        told
+    }
+}
+
+/// Waits until the client has gone.
+async fn left(session: &mut Session) -> Error {
+    let downstream = session.as_downstream_mut();
+    if !downstream.is_body_done() {
+        return std::future::pending().await;
+    }
+    match downstream.read_body_or_idle(true).await {
+        // A pipelined request came early: this one is finished, the connection ends, and the client
+        // asks again (RFC 9112 section 9.3.2).
+        Err(error) if *error.etype() == ErrorType::ConnectError => {
+            session.set_keepalive(None);
+            std::future::pending().await
+        }
+        Err(error) => Error::new(Reason::ClientGone, error.to_string()),
+        Ok(_) => std::future::pending().await,
+    }
 }
 
 #[async_trait]
 impl BodySource for SessionBody<'_> {
     async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
-        loop {
-            match self.upload.next(self.session).await {
-                Ok(Some(chunk)) if chunk.is_empty() => {}
-                Ok(chunk) => return Ok(chunk),
-                Err(error) => {
-                    let told = NetError::new(error.reason, error.text.clone());
-                    self.failed = Some(error);
-                    return Err(told);
-                }
-            }
+        match self.piece().await {
+            Ok(chunk) => Ok(chunk),
+            Err(error) => Err(self.fail(error)),
         }
     }
 
     async fn gone(&mut self) -> NetError {
-        let downstream = self.session.as_downstream_mut();
-        if !downstream.is_body_done() {
-            return std::future::pending().await;
-        }
-        match downstream.read_body_or_idle(true).await {
-            // A pipelined request came early: this one is finished, the connection ends, and the
-            // client asks again (RFC 9112 section 9.3.2).
-            Err(error) if *error.etype() == ErrorType::ConnectError => {
-                self.session.set_keepalive(None);
-                std::future::pending().await
-            }
-            Err(error) => {
-                let error = Error::new(Reason::ClientGone, error.to_string());
-                let told = NetError::new(error.reason, error.text.clone());
-                self.failed = Some(error);
-                told
-            }
-            Ok(_) => std::future::pending().await,
-        }
+        let error = self.left().await;
+        self.fail(error)
     }
 }
 

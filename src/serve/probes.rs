@@ -113,6 +113,7 @@ async fn answers(
         fields: &[(header::USER_AGENT, agent)],
         body: OutBody::None,
         patience: None,
+        interims: None,
     };
     let answer = gateway
         .client

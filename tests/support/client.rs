@@ -121,6 +121,13 @@ impl Client {
         piece.map(|piece| (self.sent_at.elapsed(), piece))
     }
 
+    /// The next head, be it an interim one; behind the final one its body is to be read by hand.
+    pub(crate) fn any_head(&mut self) -> Head {
+        Head::read(&mut self.stream)
+            .expect("a head")
+            .expect("a head, not a close")
+    }
+
     fn try_head(&mut self) -> Result<Option<Head>> {
         loop {
             let Some(head) = Head::read(&mut self.stream)? else {

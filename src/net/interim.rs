@@ -1,0 +1,46 @@
+//! Interim answers (1xx) on their way from the reader of a backend's head to whoever may pass them on.
+//!
+//! The exchange with the backend and the writing to the client belong to one task, but the one cannot
+//! reach the other's session: it leaves what came here and goes on. Without interim answers this is a
+//! list that is never filled and asks for no memory. KrakenD drops them.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, StatusCode};
+
+/// An interim answer: a head without a body.
+#[derive(Clone, Debug)]
+pub struct Interim {
+    /// 100 or from 102 to 199.
+    pub status: StatusCode,
+    /// Its fields as the backend sent them.
+    pub headers: HeaderMap,
+}
+
+/// Interim answers that came and wait to be passed on. Bounded by the exchange, which refuses a backend
+/// that sends too many.
+#[derive(Debug, Default)]
+pub struct Interims(Mutex<VecDeque<Interim>>);
+
+impl Interims {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
+    /// The one that came first.
+    pub fn take(&self) -> Option<Interim> {
+        self.list().pop_front()
+    }
+
+    /// Adds one at the end.
+    pub(crate) fn push(&self, interim: Interim) {
+        self.list().push_back(interim);
+    }
+
+    /// A list that somebody panicked over is still a list.
+    fn list(&self) -> MutexGuard<'_, VecDeque<Interim>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
