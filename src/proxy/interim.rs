@@ -101,3 +101,91 @@ pub async fn pass_on(session: &mut Session, interims: &Interims) -> Result<(), E
         Err(_) => Err(gone("writing an interim answer took too long".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::interim::Interim;
+    use http::{HeaderMap, HeaderValue};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    /// A session that has read a head, over a pipe that holds few bytes, and its client.
+    async fn narrow() -> (Session, DuplexStream) {
+        let (mut client, server) = tokio::io::duplex(16);
+        let mut session = Session::new_h1(Box::new(server));
+        let asked = client.write_all(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 9\r\n\r\n");
+        let (asked, read) = tokio::join!(asked, session.as_downstream_mut().read_request());
+        asked.unwrap();
+        assert!(read.unwrap());
+        session.set_keepalive(Some(60));
+        (session, client)
+    }
+
+    fn hints(interims: &Interims, link: &'static str) {
+        let mut headers = HeaderMap::new();
+        headers.insert("link", HeaderValue::from_static(link));
+        let status = StatusCode::EARLY_HINTS;
+        interims.push(Interim { status, headers });
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_given_up_goes_on_where_it_stopped() {
+        let (mut session, mut client) = narrow().await;
+        let interims = Interims::default();
+        hints(&interims, "</a.css>");
+        hints(&interims, "</b.css>");
+        let write = pass_on(&mut session, &interims);
+        let given_up = tokio::time::timeout(Duration::ZERO, write).await;
+        assert!(given_up.is_err(), "the pipe is full");
+        assert!(interims.is_empty());
+        let expected = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n\
+                        HTTP/1.1 103 Early Hints\r\nLink: </b.css>\r\n\r\n";
+        let mut seen = vec![0; expected.len()];
+        let (written, read) = tokio::join!(
+            pass_on(&mut session, &interims),
+            client.read_exact(&mut seen)
+        );
+        written.unwrap();
+        read.unwrap();
+        assert_eq!(String::from_utf8(seen).unwrap(), expected);
+        assert!(!session.has_pending_downstream_tasks());
+        assert!(session.as_downstream().get_keepalive().is_some());
+    }
+
+    #[tokio::test]
+    async fn work_gives_way_to_what_came_meanwhile_and_goes_on() {
+        let (mut session, mut client) = narrow().await;
+        let interims = Interims::default();
+        let mut turns = 0;
+        let work = pin!(poll_fn(|_| {
+            turns += 1;
+            if turns == 1 {
+                hints(&interims, "</a.css>");
+                return Poll::Pending;
+            }
+            Poll::Ready(turns)
+        }));
+        let work = unless_gone_passing(&mut session, Some(&interims), work);
+        let mut seen = [0; 12];
+        let read = async {
+            client.read_exact(&mut seen).await.unwrap();
+            let mut rest = [0; 64];
+            while !matches!(client.read(&mut rest).await, Ok(0) | Err(_)) {}
+        };
+        tokio::select! {
+            done = work => assert_eq!(done.unwrap(), 2),
+            () = read => unreachable!("the session stays open"),
+        }
+        assert_eq!(&seen, b"HTTP/1.1 103");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_gone_is_told_as_such() {
+        let (mut session, client) = narrow().await;
+        drop(client);
+        let interims = Interims::default();
+        hints(&interims, "</a.css>");
+        let error = pass_on(&mut session, &interims).await.unwrap_err();
+        assert_eq!(error.reason, Reason::ClientGone);
+    }
+}

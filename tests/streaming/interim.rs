@@ -101,6 +101,32 @@ fn a_refusal_behind_hints_ends_the_sending() {
 }
 
 #[test]
+fn large_hints_that_a_client_reads_late_stay_whole() {
+    const PAD: usize = 60_000;
+    let origin = Origin::serve_heads(|exchange| {
+        for number in 0..30 {
+            let pad = "x".repeat(PAD);
+            exchange.raw(format!(
+                "HTTP/1.1 103 Early Hints\r\nX-N: {number}\r\nX-Pad: {pad}\r\n\r\n"
+            ));
+        }
+        exchange.answer(413, &[], "no");
+        exchange.close();
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    client.send("POST /x HTTP/1.1\r\nHost: gw\r\nContent-Length: 100\r\n\r\n");
+    // The whole answer is with the gateway, which watches its backend while it writes.
+    origin.wait_for(1);
+    for number in 0..30 {
+        let head = client.any_head();
+        assert_eq!(head.get("x-n"), Some(&*number.to_string()));
+        assert_eq!(head.get("x-pad").map(str::len), Some(PAD), "{number}");
+    }
+    assert_eq!(client.any_head().word(1), "413");
+}
+
+#[test]
 fn what_belongs_to_the_backends_connection_or_to_us_stays_behind() {
     let (origin, go) = hinting(
         "HTTP/1.1 103 Early Hints\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
