@@ -67,7 +67,9 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         }
         if status != StatusCode::CONTINUE {
             push_status(out, status);
-            push_fields(out, fields, asked, &[]);
+            // An interim answer has no body, so it has no length either.
+            let length = [Edit::Remove(header::CONTENT_LENGTH)];
+            push_fields(out, fields, asked, &length);
             out.extend_from_slice(b"\r\n");
         }
     } else {

@@ -21,7 +21,7 @@ use crate::proxy::finish::{self, Told};
 use crate::proxy::request::{Routed, enter, identify, route};
 use crate::proxy::stream::Failed;
 use crate::proxy::{Exchange, builtin, compose, respond};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{self, Metrics};
 use bytes::{Bytes, BytesMut};
 use http::{Method, header};
 use std::pin::pin;
@@ -140,6 +140,7 @@ impl Lane {
             bytes_out: visit.bytes_out,
             bytes_in: visit.bytes_in,
         };
+        self.metrics.lane(metrics::Lane::Fast);
         finish::finish(&x, &told);
         after
     }

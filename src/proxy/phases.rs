@@ -11,6 +11,7 @@ use crate::proxy::request::{Admitted, admit, check_limits, identify, wants_upgra
 use crate::proxy::stream::Failed;
 use crate::proxy::upstream;
 use crate::proxy::{Exchange, Proxy, answer, builtin, compose, failure, finish, respond, stream};
+use crate::telemetry::metrics::Lane;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Version, header};
@@ -329,6 +330,7 @@ impl Proxy {
             bytes_out: session.body_bytes_sent() as u64,
             bytes_in: session.body_bytes_read() as u64,
         };
+        self.metrics.lane(Lane::Pingora);
         finish::finish(x, &told);
     }
 }
