@@ -2,7 +2,7 @@
 
 use crate::base::{Code, Dialect, Problem, Report};
 use crate::body::Output;
-use crate::compile::{Shared, backend, transport};
+use crate::compile::{Shared, backend};
 use crate::component::{EndpointDraft, ServiceDraft};
 use crate::config::{self, Document};
 use crate::gateway::headers::StripSet;
@@ -100,11 +100,6 @@ fn lane(plan: &Plan, lane: Lane, dialect: Dialect) -> Result<(), Slow> {
         Plan::Compose(_) => Ok(()),
         Plan::Stream(_) if dialect == Dialect::Krakend => Err(Slow::Krakend),
         Plan::Stream(backend) if backend.platform_streams => Err(Slow::PlatformStreams),
-        Plan::Stream(backend)
-            if transport::offers_http2(dialect) && transport::any_tls(&backend.hosts) =>
-        {
-            Err(Slow::Http2Backend)
-        }
         Plan::Stream(_) => Ok(()),
     }
 }
@@ -184,17 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_may_choose_http2_is_slow() {
-        for backend in [
-            json!({"url_pattern": "/b", "host": ["https://a"]}),
-            json!({"url_pattern": "/b", "host": ["http://a", "https://b"]}),
-            json!({"url_pattern": "/b", "host": ["_a._tcp.b"], "sd": "dns", "sd_scheme": "https"}),
-        ] {
-            let found = lane_of(&backend, Dialect::Native, None);
-            assert_eq!(found, Err(Slow::Http2Backend), "{backend}");
-        }
-        let srv = json!({"url_pattern": "/b", "host": ["_a._tcp.b"], "sd": "dns"});
-        assert_eq!(lane_of(&srv, Dialect::Native, None), Ok(()));
+    fn a_backend_over_tls_may_turn_out_to_be_fast() {
+        let backend = json!({"url_pattern": "/b", "host": ["http://a", "https://b"]});
+        assert_eq!(lane_of(&backend, Dialect::Native, None), Ok(()));
     }
 
     #[test]

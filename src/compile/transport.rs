@@ -43,11 +43,6 @@ pub fn insecure(doc: &Service) -> bool {
             .is_some_and(|tls| tls.allow_insecure_connections)
 }
 
-/// Whether backends behind TLS are offered HTTP/2.
-pub fn offers_http2(dialect: Dialect) -> bool {
-    dialect == Dialect::Native
-}
-
 /// How backends are connected to.
 pub fn client(
     doc: &Service,
@@ -65,7 +60,7 @@ pub fn client(
         max_idle: count(doc.max_idle_connections),
         threads,
         disable_keep_alives: doc.disable_keep_alives,
-        http2: offers_http2(dialect),
+        http2: dialect == Dialect::Native,
         tls: tls(doc, dialect, report),
         ..ClientOptions::default()
     }
@@ -117,15 +112,6 @@ pub fn prepare_tls(client: &Client, endpoints: &[Endpoint], report: &mut Report)
     if needs && let Err(text) = client.prepare_tls() {
         let hint = "check the files that client_tls names";
         report.push(Problem::error(Code::BadTls, "/client_tls", text).hint(hint));
-    }
-}
-
-/// Whether any of a file's hosts is called over TLS. Those that SRV records name are counted by their
-/// scheme.
-pub fn any_tls(hosts: &Hosts) -> bool {
-    match hosts {
-        Hosts::Fixed(_) => is_tls(hosts),
-        Hosts::Srv(srv) => srv.scheme() == Scheme::Https,
     }
 }
 

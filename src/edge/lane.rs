@@ -153,7 +153,12 @@ fn work(head: &WireHead<'_>, x: &mut Exchange) -> Option<Work> {
     Some(match route(head, x) {
         Ok(Routed::Endpoint(id)) => {
             let endpoint = x.ctx.gateway.endpoints.get(id)?;
-            endpoint.lane.ok().map(|()| Work::Endpoint(id))?
+            let fast = endpoint.lane.is_ok()
+                && match &endpoint.plan {
+                    Plan::Stream(backend) => backend.hosts.speak_http1(),
+                    Plan::Compose(_) => true,
+                };
+            fast.then_some(Work::Endpoint(id))?
         }
         Ok(Routed::Builtin(which)) if builtin::wants_body(which) => return None,
         Ok(Routed::Builtin(which)) => Work::Builtin(which),

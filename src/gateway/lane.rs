@@ -43,7 +43,7 @@ pub enum Slow {
     Off,
     /// Redirects are followed and gzip is undone, which needs the answer's head as data.
     Krakend,
-    /// The backend may choose HTTP/2.
+    /// The backend is called over TLS, and HTTP/1.1 has not been agreed on with it.
     Http2Backend,
     /// Cleartext HTTP/2 to the backend.
     PlatformStreams,
@@ -109,7 +109,9 @@ impl Slow {
         match self {
             Slow::Off => "the fast lane is switched off",
             Slow::Krakend => "in the krakend dialect each answer of a backend has to be understood",
-            Slow::Http2Backend => "the backend is called over TLS, where it may choose HTTP/2",
+            Slow::Http2Backend => {
+                "the backend is called over TLS and did not choose HTTP/1.1 (so far)"
+            }
             Slow::PlatformStreams => "the backend is called over HTTP/2",
             Slow::Http2Client => "the client speaks HTTP/2",
             Slow::Http10 => "the client does not speak HTTP/1.1",

@@ -11,7 +11,7 @@ use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::router::Router;
 use crate::gateway::stage::{CallStage, HeadStage};
-use crate::net::{Balancer, Client, Resolver, Srv, Target};
+use crate::net::{Balancer, Client, Resolver, Scheme, Srv, Target};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
 use std::sync::Arc;
@@ -229,6 +229,16 @@ pub enum StatusRule {
     Details(Box<str>),
     /// An error with the backend's status and body.
     Code,
+}
+
+impl Hosts {
+    /// Whether every host is surely spoken to in HTTP/1.1.
+    pub fn speak_http1(&self) -> bool {
+        match self {
+            Self::Fixed(balancer) => balancer.all().iter().all(|target| target.speaks_http1()),
+            Self::Srv(srv) => srv.scheme() == Scheme::Http,
+        }
+    }
 }
 
 impl Gateway {

@@ -295,7 +295,9 @@ impl Client {
                 }));
             }
         };
-        if key.is_none() || matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        target.agree(http2);
+        if key.is_none() || http2 {
             let opening = h2::open(stream, peer, key, self.limits.idle);
             let session = connecting(deadline, opening).await?;
             return Ok(Way::H2(Box::new(session)));

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::dns::{Host, Resolver};
 
@@ -143,7 +144,13 @@ pub struct Target {
     host: Arc<Host>,
     tls_name: Option<Arc<str>>,
     prior_knowledge: bool,
+    /// What the last TLS handshake agreed on.
+    agreed: Arc<AtomicU8>,
 }
+
+/// Values of [`Target::agreed`]; 0 before the first handshake.
+const HTTP1: u8 = 1;
+const HTTP2: u8 = 2;
 
 impl Target {
     /// Joins a parsed host with the resolver's entry for it; no look-up happens here.
@@ -156,6 +163,7 @@ impl Target {
             host,
             tls_name,
             prior_knowledge: false,
+            agreed: Arc::default(),
         }
     }
 
@@ -190,6 +198,21 @@ impl Target {
     /// Whether plaintext HTTP/2 is spoken at once.
     pub fn prior_knowledge(&self) -> bool {
         self.prior_knowledge
+    }
+
+    /// Whether a request to it is surely spoken in HTTP/1.1: always in plaintext without prior knowledge,
+    /// over TLS when the last handshake agreed on it.
+    pub fn speaks_http1(&self) -> bool {
+        match self.tls_name {
+            None => !self.prior_knowledge,
+            Some(_) => self.agreed.load(Ordering::Relaxed) == HTTP1,
+        }
+    }
+
+    /// Notes what a TLS handshake agreed on.
+    pub(crate) fn agree(&self, http2: bool) {
+        let agreed = if http2 { HTTP2 } else { HTTP1 };
+        self.agreed.store(agreed, Ordering::Relaxed);
     }
 
     /// The address if the host is written as one.

@@ -4,7 +4,7 @@ use super::{Outcome, Place, Walk};
 use crate::config;
 use crate::gateway::head::Head;
 use crate::gateway::lane::{Facts, Slow};
-use crate::gateway::snapshot::Endpoint;
+use crate::gateway::snapshot::{Endpoint, Plan};
 
 impl Walk<'_> {
     /// The running gateway asks the same two: the endpoint, and the facts of the head.
@@ -13,7 +13,7 @@ impl Walk<'_> {
             "2" => Err(Slow::Http2Client),
             _ => Facts::of(self.request).check(),
         };
-        let lane = endpoint.lane.and(head);
+        let lane = endpoint.lane.and(head).and_then(|()| agreed(endpoint));
         self.lane = Some(lane);
         let (text, because) = match lane {
             Ok(()) => ("fast".to_owned(), self.written_lane()),
@@ -26,6 +26,10 @@ impl Walk<'_> {
         let asked = self.document.service.fast_lane.is_some();
         if asked && matches!(lane, Ok(()) | Err(Slow::Off)) {
             self.note("--lane or HANZO_GATEWAY_LANE says so", None);
+        }
+        if lane == Err(Slow::Http2Backend) {
+            let text = "once all its hosts have chosen HTTP/1.1 in their handshakes, it is fast";
+            self.note(text, None);
         }
         if lane.is_ok() && self.request.secure {
             let text = "if the client chooses HTTP/2 in the TLS handshake, it takes pingora's";
@@ -54,6 +58,14 @@ impl Walk<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// Here nobody has shaken hands yet.
+fn agreed(endpoint: &Endpoint) -> Result<(), Slow> {
+    match &endpoint.plan {
+        Plan::Stream(backend) if !backend.hosts.speak_http1() => Err(Slow::Http2Backend),
+        Plan::Stream(_) | Plan::Compose(_) => Ok(()),
     }
 }
 
@@ -105,7 +117,7 @@ mod tests {
         for (target, text, at) in [
             (
                 "/tls",
-                "pingora: because the backend is called over TLS, where it may choose HTTP/2",
+                "pingora: because the backend is called over TLS and did not choose HTTP/1.1 (so far)",
                 11,
             ),
             (
