@@ -201,7 +201,7 @@ impl Visit<'_> {
         };
         x.ctx.backend = Some(0);
         x.upload.count(self.fed.data).map_err(Error::from)?;
-        let started = Instant::now();
+        let started = x.ctx.started;
         let target = call::pick(backend).await?;
         let begun = self.bytes.get(self.info.end..).unwrap_or_default();
         let (line, spans) = (&self.line, &self.room.spans);
@@ -387,7 +387,7 @@ impl Visit<'_> {
         conn: Conn,
         told: &mut bool,
     ) -> Result<After, Ended> {
-        let mut upload = std::mem::take(&mut x.upload);
+        let mut upload = x.upload.clone();
         let body = std::mem::replace(&mut self.body, Body::Length(0));
         let (room, line) = (&mut *self.room, &mut *self.line);
         let mut duplex = Duplex::new(

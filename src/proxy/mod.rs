@@ -54,12 +54,13 @@ pub struct Exchange {
 impl Exchange {
     /// A request that just came in, on the snapshot that it keeps.
     pub fn new(gateway: Arc<Gateway>, draining: Arc<AtomicBool>) -> Self {
+        let ctx = Ctx::new(gateway);
         Self {
-            ctx: Ctx::new(gateway),
+            upload: upload::Upload::new(ctx.started),
+            ctx,
             edits: Edits::default(),
             entered: 0,
             upstream: upstream::Upstream::default(),
-            upload: upload::Upload::new(),
             upgraded: false,
             draining,
         }

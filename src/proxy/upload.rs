@@ -24,18 +24,17 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Nothing yet; limits are set once the endpoint is known.
-    pub fn new() -> Self {
+    /// Nothing yet, since the head was complete; limits are set once the endpoint is known.
+    pub fn new(since: Instant) -> Self {
         Self {
             seen: 0,
-            since: Instant::now(),
+            since,
             limits: None,
         }
     }
 
     /// Starts to count under an endpoint's limits.
     pub fn start(&mut self, limits: &Limits) {
-        self.since = Instant::now();
         self.limits = Some(limits.clone());
     }
 
@@ -45,7 +44,7 @@ impl Upload {
     /// When the body is too large or too slow.
     pub fn count(&mut self, bytes: u64) -> Result<(), Reason> {
         self.seen += bytes;
-        let Some(limits) = &self.limits else {
+        let Some(limits) = self.limits.as_ref().filter(|_| self.seen > 0) else {
             return Ok(());
         };
         limits.check_received(self.seen)?;
@@ -101,12 +100,6 @@ impl Upload {
             whole.extend_from_slice(&chunk);
         }
         Ok(whole.freeze())
-    }
-}
-
-impl Default for Upload {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -225,7 +218,7 @@ mod tests {
     use super::*;
 
     fn upload(limits: Limits) -> Upload {
-        let mut upload = Upload::new();
+        let mut upload = Upload::new(Instant::now());
         upload.start(&limits);
         upload
     }

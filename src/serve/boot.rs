@@ -238,6 +238,9 @@ fn server_conf(
         pid_file: within("pid"),
         upgrade_sock: within("upgrade.sock"),
         ca_file,
+        // The platform's own timer wakes a hundred times a second once anybody uses it, which at a low
+        // rate is a good part of what a request costs; the runtime's wakes when there is something to do.
+        fast_timeout_to_tokio_threshold_seconds: Some(0),
         ..ServerConf::default()
     })
 }

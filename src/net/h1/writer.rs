@@ -172,9 +172,9 @@ fn check_value(name: &str, value: &[u8]) -> Result<(), NetError> {
 }
 
 fn push_length(out: &mut Vec<u8>, length: u64) {
-    use std::io::Write;
-    // Writing into a Vec cannot fail.
-    let _ = write!(out, "Content-Length: {length}\r\n");
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
