@@ -6,6 +6,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # The conformance and differential suites live beside the checkout.
 SUITES ?= ../shared
+# The lanes (`--lane` of `run`) that whole-gateway tests are played with, one after the other; empty: once,
+# with what the binary does by itself.
+LANES ?=
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -23,7 +26,12 @@ run: setup ## build and start the demo: a gateway with backends to play with
 	@$(CARGO) run --profile quick-release --bin hanzo-gateway -- demo
 
 test: setup ## unit tests, and whole-gateway tests on the real binary
-	@$(CARGO) test --lib --test main --no-fail-fast
+	@failed=0; \
+	$(CARGO) test --lib || failed=1; \
+	for lane in $(or $(LANES),''); do \
+	  echo "== whole-gateway tests, lane: $${lane:-as it is by default}"; \
+	  HANZO_TEST_LANE=$$lane $(CARGO) test --test main || failed=1; \
+	done; exit $$failed
 
 lint: setup format-check clippy deny house ## all that a machine can say about style
 

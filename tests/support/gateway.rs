@@ -19,12 +19,17 @@ use super::{Answer, Client, PATIENCE, eventually, ports};
 /// side and cannot share the usual port.
 const INTERNAL_LISTEN: &str = "HANZO_GATEWAY_METRICS";
 
+/// Names the lane that gateways are told to use (`auto`, `off`), so that the same tests prove both; without
+/// it they are told nothing.
+const LANE: &str = "HANZO_TEST_LANE";
+
 /// Variables of the caller that would change what the binary does.
 const FOREIGN: [&str; 5] = ["KRAKEND_", "FC_", "HANZO_", "RATE_LIMIT_", "AUTH_"];
 
 /// What a gateway is started with, besides its configuration.
 pub(crate) struct Setup {
     program: Vec<String>,
+    lane: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     folder: TempDir,
@@ -45,6 +50,7 @@ impl Setup {
     fn new() -> Self {
         Self {
             program: vec![env!("CARGO_BIN_EXE_hanzo-gateway").to_owned()],
+            lane: std::env::var(LANE).ok().filter(|lane| !lane.is_empty()),
             arguments: Vec::new(),
             environment: Vec::new(),
             folder: TempDir::new().expect("a folder for the configuration"),
@@ -54,12 +60,19 @@ impl Setup {
     /// Another program in the place of the binary, to test this file with.
     pub(super) fn program(mut self, words: &[&str]) -> Self {
         self.program = words.iter().map(|word| (*word).to_owned()).collect();
+        self.lane = None;
         self
     }
 
     /// A further argument of the command line.
     pub(crate) fn argument(mut self, word: &str) -> Self {
         self.arguments.push(word.to_owned());
+        self
+    }
+
+    /// The lane, whatever the tests run with; `None` leaves it to the binary.
+    pub(crate) fn lane(mut self, lane: Option<&str>) -> Self {
+        self.lane = lane.map(str::to_owned);
         self
     }
 
@@ -166,6 +179,9 @@ impl Setup {
     fn process(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program[0]);
         command.args(&self.program[1..]).args(words);
+        if let (Some(lane), Some(&"run")) = (&self.lane, words.first()) {
+            command.args(["--lane", lane]);
+        }
         for (name, _) in
             std::env::vars().filter(|(name, _)| FOREIGN.iter().any(|start| name.starts_with(start)))
         {
