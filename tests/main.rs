@@ -13,11 +13,13 @@
 mod docs;
 mod house;
 mod support;
+mod wire;
 
 mod composing;
 mod configuration;
 mod demo;
 mod forwarding;
+mod framing;
 mod http2;
 mod limits;
 mod routing;

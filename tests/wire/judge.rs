@@ -1,0 +1,178 @@
+//! Compares what a connection sent, by the strict reading, with what came back on it.
+
+use super::play::Heard;
+use super::script::{End, Script};
+use super::strict;
+
+/// What a request that the gateway cannot read may be answered with.
+const REFUSED: [u16; 6] = [400, 408, 413, 414, 431, 501];
+/// What a request that can be read may be answered with besides 200: it is over a limit, or for no endpoint.
+const UNSERVED: [u16; 12] = [204, 301, 307, 308, 400, 404, 405, 413, 414, 417, 431, 501];
+
+/// Counted over many connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    /// Well-formed requests that were answered 200.
+    pub(crate) served: usize,
+    /// Well-formed ones that were refused, for a limit or for want of an endpoint.
+    pub(crate) unserved: usize,
+    /// Malformed ones that were answered with an error.
+    pub(crate) refused: usize,
+    /// Malformed ones after which the connection was closed without a word.
+    pub(crate) silent: usize,
+    /// Connections that were closed behind a chunked request, or a refused upgrade, without a word on what followed it. The platform
+    /// does so; a client may send those again, for none of them was acted on.
+    pub(crate) dropped: usize,
+    /// Connections that ended inside a request, answered or not.
+    pub(crate) truncated: usize,
+}
+
+impl Sums {
+    /// Adds what another has counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.served += other.served;
+        self.unserved += other.unserved;
+        self.refused += other.refused;
+        self.silent += other.silent;
+        self.dropped += other.dropped;
+        self.truncated += other.truncated;
+    }
+}
+
+/// The mark by which a request is known again on both sides: `c…r…` at the start of a segment of its target,
+/// or else the whole target, as for requests that were hidden in a body.
+pub(crate) fn key(target: &str) -> String {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let mark = |segment: &str| {
+        let rest = segment.strip_prefix('c')?;
+        let connection = digits(rest);
+        let request = digits(rest.get(connection..)?.strip_prefix('r')?);
+        let length = 2 + connection + request;
+        (connection > 0 && request > 0).then(|| segment.get(..length).map(str::to_owned))?
+    };
+    target
+        .split('/')
+        .find_map(mark)
+        .unwrap_or_else(|| target.to_owned())
+}
+
+/// What came back on a connection, against what it sent.
+///
+/// # Errors
+/// What must not be, in words.
+pub(crate) fn judge(script: &Script, heard: &Heard) -> Result<Sums, String> {
+    let mut sums = Sums::default();
+    if !heard.fault.is_empty() {
+        return Err(heard.fault.clone());
+    }
+    let mut open = true;
+    for (at, reply) in heard.replies.iter().enumerate() {
+        if !open {
+            return Err(format!("answer {at} came after the connection was over"));
+        }
+        let Some(request) = script.whole.get(at) else {
+            let known = at == script.whole.len() && script.end != End::Clean;
+            if !known {
+                return Err(format!(
+                    "answer {at} ({}) belongs to no request",
+                    reply.status
+                ));
+            }
+            let expected: &[u16] = match script.end {
+                End::Incomplete => &UNSERVED,
+                _ => &REFUSED,
+            };
+            if !expected.contains(&reply.status) {
+                return Err(format!(
+                    "bytes that are no request were answered {}",
+                    reply.status
+                ));
+            }
+            sums.refused += 1;
+            open = false;
+            continue;
+        };
+        let mark = key(&request.target);
+        if reply.status == 200 {
+            let right = request.method == "HEAD" || reply.body.contains(&format!("\"{mark}\""));
+            if !right {
+                return Err(format!("{mark} got another answer: {}", reply.body));
+            }
+            sums.served += 1;
+        } else if script
+            .plain
+            .contains(&format!("{} {}", request.method, request.target))
+        {
+            return Err(format!(
+                "{mark} is well-formed and got {}: {}",
+                reply.status, reply.body
+            ));
+        } else if UNSERVED.contains(&reply.status)
+            || reply.status == 502 && control(&request.target)
+        {
+            sums.unserved += 1;
+        } else {
+            return Err(format!("{mark} got {}: {}", reply.status, reply.body));
+        }
+        // The platform reads the first `Connection` line only; whoever says `close` in a second one is
+        // kept, which costs nobody anything.
+        let repeated = strict::all(&request.fields, "connection").count() > 1;
+        open = (request.stays || repeated) && !reply.close;
+    }
+    missing(script, heard, open, &mut sums).map(|()| sums)
+}
+
+/// Whether an encoded control byte stands in a target: no URL for a backend can be made of it, which is told
+/// as the backend's fault, as KrakenD does.
+fn control(target: &str) -> bool {
+    let lower = target.to_ascii_lowercase();
+    ["%0", "%1", "%7f"]
+        .iter()
+        .any(|start| lower.contains(start))
+}
+
+/// Whether there is an end of a head, however odd: without one the gateway may wait for it.
+fn whole_head(bytes: &[u8]) -> bool {
+    let ends: [&[u8]; 3] = [b"\r\n\r\n", b"\n\n", b"\n\r\n"];
+    ends.iter()
+        .any(|end| bytes.windows(end.len()).any(|window| window == *end))
+}
+
+/// Whether all that had to be answered was.
+fn missing(script: &Script, heard: &Heard, open: bool, sums: &mut Sums) -> Result<(), String> {
+    let answered = heard.replies.len();
+    let last = answered
+        .checked_sub(1)
+        .and_then(|last| Some((script.whole.get(last)?, heard.replies.get(last)?)));
+    let chunked = last.is_some_and(|(request, _)| {
+        request
+            .fields
+            .iter()
+            .any(|(name, _)| name == "transfer-encoding")
+    });
+    if answered < script.whole.len() {
+        let over =
+            last.is_some_and(|(request, reply)| !request.stays || reply.close || request.upgrade);
+        sums.dropped += usize::from(chunked && !over);
+        return if over || chunked {
+            Ok(())
+        } else {
+            let request = &script.whole[answered];
+            Err(format!(
+                "{} {} was never answered",
+                request.method, request.target
+            ))
+        };
+    }
+    if open && answered == script.whole.len() {
+        match script.end {
+            End::Clean => {}
+            End::Broken(_) if chunked || last.is_some_and(|(request, _)| request.upgrade) => {
+                sums.dropped += 1;
+            }
+            End::Broken(_) if whole_head(script.rest()) => sums.silent += 1,
+            End::Broken(_) | End::Incomplete => sums.truncated += 1,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! A backend that takes exact messages only: one whole request by [`strict`], nothing between two of them,
+//! nothing behind one before it was answered. Whatever else comes is a violation, kept with its bytes.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::judge::key;
+use super::strict::{self, From, Request};
+
+/// A whole request that arrived.
+pub(crate) type Seen = Request;
+
+#[derive(Default)]
+struct Shared {
+    ended: AtomicBool,
+    seen: Mutex<Vec<Seen>>,
+    violations: Mutex<Vec<String>>,
+    cut: AtomicUsize,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The backend; it ends when it is dropped.
+pub(crate) struct Recorder {
+    port: u16,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// Listens on a port of loopback.
+    pub(crate) fn start() -> Self {
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let shared = Arc::new(Shared::default());
+        let ours = Arc::clone(&shared);
+        let acceptor = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if ours.ended.load(Ordering::Acquire) {
+                    return;
+                }
+                lock(&ours.open).extend(stream.try_clone());
+                let shared = Arc::clone(&ours);
+                std::thread::spawn(move || shared.converse(stream));
+            }
+        });
+        Self {
+            port,
+            shared,
+            acceptor: Some(acceptor),
+        }
+    }
+
+    /// What goes into a `host` list.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Takes the whole requests so far.
+    pub(crate) fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut lock(&self.shared.seen))
+    }
+
+    /// Takes the violations so far.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.shared.violations))
+    }
+
+    /// How many connections ended inside a request.
+    pub(crate) fn cut(&self) -> usize {
+        self.shared.cut.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        for stream in lock(&self.shared.open).iter() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let woken = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+impl Shared {
+    fn converse(&self, mut stream: TcpStream) {
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(120)));
+        let _ = stream.set_nodelay(true);
+        let mut held = Vec::new();
+        let mut piece = [0; 16 << 10];
+        while let Ok(read @ 1..) = stream.read(&mut piece) {
+            held.extend_from_slice(&piece[..read]);
+            match strict::request(&held, From::Gateway) {
+                Ok(None) => {}
+                Ok(Some((request, end))) => {
+                    if end < held.len() {
+                        self.violation("bytes behind a request", &held);
+                        return;
+                    }
+                    held.clear();
+                    let answer = answer(&request);
+                    lock(&self.seen).push(request);
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+                Err(what) => {
+                    self.violation(&what, &held);
+                    return;
+                }
+            }
+        }
+        if !held.is_empty() {
+            self.cut.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn violation(&self, what: &str, bytes: &[u8]) {
+        let bytes = &bytes[..bytes.len().min(2000)];
+        lock(&self.violations).push(format!("{what}: {}", bytes.escape_ascii()));
+    }
+}
+
+fn answer(request: &Request) -> String {
+    let body = format!("{{\"marker\":\"{}\"}}", key(&request.target));
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    if request.method == "HEAD" {
+        head
+    } else {
+        head + &body
+    }
+}
