@@ -15,12 +15,14 @@ mod house;
 mod support;
 mod wire;
 
+mod chaos;
 mod composing;
 mod configuration;
 mod demo;
 mod forwarding;
 mod framing;
 mod http2;
+mod lanes;
 mod limits;
 mod routing;
 mod serving;

@@ -145,10 +145,11 @@ fn missing(script: &Script, heard: &Heard, open: bool, sums: &mut Sums) -> Resul
         .checked_sub(1)
         .and_then(|last| Some((script.whole.get(last)?, heard.replies.get(last)?)));
     let chunked = last.is_some_and(|(request, _)| {
-        request
-            .fields
-            .iter()
-            .any(|(name, _)| name == "transfer-encoding")
+        !script.paced
+            && request
+                .fields
+                .iter()
+                .any(|(name, _)| name == "transfer-encoding")
     });
     if answered < script.whole.len() {
         let over =

@@ -3,7 +3,8 @@
 //!
 //! [`Choices`] turns bytes, from a seed or from a fuzzer, into decisions; [`script`] makes of them what one
 //! client connection sends; [`strict`] says what RFC 9112 makes of those bytes; [`Recorder`] is a backend
-//! that takes nothing but exact messages; [`play`] is the client and [`judge`] compares the three.
+//! that takes nothing but exact messages; [`play`] is the client and [`judge`] compares the three;
+//! [`compare`] does it for two gateways at once.
 
 #![allow(
     dead_code,
@@ -11,6 +12,7 @@
 )]
 
 mod choices;
+mod compare;
 mod judge;
 mod play;
 mod recorder;
@@ -20,6 +22,7 @@ pub(crate) mod strict;
 mod tricks;
 
 pub(crate) use choices::Choices;
+pub(crate) use compare::{Side, compare, knows_lanes};
 pub(crate) use judge::{Sums, judge, key};
 pub(crate) use play::play;
 pub(crate) use recorder::Recorder;

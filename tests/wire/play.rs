@@ -1,7 +1,7 @@
 //! The client's side of a [`Script`]: sends its bytes, reads answers strictly, and ends its own side only
 //! when everything that could be answered was.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -30,56 +30,101 @@ pub(crate) struct Heard {
 
 /// Plays one connection to its end. `patience` bounds every wait.
 pub(crate) fn play(port: u16, script: &Script, patience: Duration) -> Heard {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the gateway listens");
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the gateway listens");
     let _ = stream.set_nodelay(true);
     let _ = stream.set_read_timeout(Some(patience));
     let _ = stream.set_write_timeout(Some(patience));
+    let mut player = Player {
+        stream,
+        script,
+        held: Vec::new(),
+        ended: false,
+        heard: Heard {
+            replies: Vec::new(),
+            interim: 0,
+            fault: String::new(),
+        },
+    };
     let mut from = 0;
-    for cut in script.cuts.iter().copied().chain([script.bytes.len()]) {
-        // The gateway may have refused and closed before the rest.
-        if stream.write_all(&script.bytes[from..cut]).is_err() {
-            break;
+    for (at, end) in script.ends.iter().enumerate().filter(|_| script.paced) {
+        player.send(from, *end);
+        from = *end;
+        if !player.listen(at + 1) {
+            return player.finish();
         }
-        from = cut;
     }
-    listen(&mut stream, script)
+    player.send(from, script.bytes.len());
+    if player.listen(script.whole.len()) {
+        // Whoever waits for more learns that there is none; whoever has refused does not care.
+        let _ = player.stream.shutdown(Shutdown::Write);
+        player.listen(usize::MAX);
+    }
+    player.finish()
 }
 
-fn listen(stream: &mut TcpStream, script: &Script) -> Heard {
-    let mut heard = Heard {
-        replies: Vec::new(),
-        interim: 0,
-        fault: String::new(),
-    };
-    let (mut held, mut piece) = (Vec::new(), [0; 16 << 10]);
-    let mut ended = false;
-    let mut finished = false;
-    loop {
-        while let Some(used) = take(&held, script, ended, &mut heard) {
-            held.drain(..used);
-        }
-        if ended || !heard.fault.is_empty() {
-            break;
-        }
-        if !finished && heard.replies.len() >= script.whole.len() {
-            finished = true;
-            // Whoever waits for more learns that there is none; whoever has refused does not care.
-            let _ = stream.shutdown(Shutdown::Write);
-        }
-        match stream.read(&mut piece) {
-            Ok(0) => ended = true,
-            Ok(read) => held.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => ended = true,
-            Err(_) => heard.fault = "no answer and no end in time".to_owned(),
+struct Player<'s> {
+    stream: TcpStream,
+    script: &'s Script,
+    held: Vec<u8>,
+    ended: bool,
+    heard: Heard,
+}
+
+impl Player<'_> {
+    /// Sends a part of the bytes in the writes into which they are cut.
+    fn send(&mut self, mut from: usize, to: usize) {
+        let inside: Vec<usize> = self
+            .script
+            .cuts
+            .iter()
+            .copied()
+            .filter(|cut| *cut > from && *cut < to)
+            .collect();
+        for cut in inside.into_iter().chain([to]) {
+            // The gateway may have refused and closed before the rest.
+            if self
+                .stream
+                .write_all(&self.script.bytes[from..cut])
+                .is_err()
+            {
+                return;
+            }
+            from = cut;
         }
     }
-    if heard.fault.is_empty() && !held.is_empty() {
-        heard.fault = format!(
-            "the connection ends inside an answer: {}",
-            held.escape_ascii()
-        );
+
+    /// Reads until there are so many answers; `false` when there will not be.
+    fn listen(&mut self, count: usize) -> bool {
+        let mut piece = [0; 16 << 10];
+        loop {
+            while let Some(used) = take(&self.held, self.script, self.ended, &mut self.heard) {
+                self.held.drain(..used);
+            }
+            if self.ended || !self.heard.fault.is_empty() {
+                return false;
+            }
+            if self.heard.replies.len() >= count {
+                return true;
+            }
+            match self.stream.read(&mut piece) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.held.extend_from_slice(&piece[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
+                Err(_) => self.heard.fault = "no answer and no end in time".to_owned(),
+            }
+        }
     }
-    heard
+
+    fn finish(self) -> Heard {
+        let mut heard = self.heard;
+        if heard.fault.is_empty() && !self.held.is_empty() {
+            heard.fault = format!(
+                "the connection ends inside an answer: {}",
+                self.held.escape_ascii()
+            );
+        }
+        heard
+    }
 }
 
 /// Takes one answer from what is held; its length in bytes.

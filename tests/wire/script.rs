@@ -26,8 +26,10 @@ pub(crate) struct Script {
     pub(crate) cuts: Vec<usize>,
     /// The requests that they are.
     pub(crate) whole: Vec<Request>,
-    /// Where the last of them ends.
-    pub(crate) used: usize,
+    /// Where each of them ends.
+    pub(crate) ends: Vec<usize>,
+    /// Whether the client waits for each answer before it goes on; else it sends all at once.
+    pub(crate) paced: bool,
     /// What is behind them.
     pub(crate) end: End,
     /// Method and target of those that nobody has bent: they must be served.
@@ -41,7 +43,7 @@ pub(crate) struct Script {
 impl Script {
     /// What is behind the whole requests.
     pub(crate) fn rest(&self) -> &[u8] {
-        &self.bytes[self.used..]
+        &self.bytes[self.ends.last().copied().unwrap_or(0)..]
     }
 }
 
@@ -234,11 +236,13 @@ fn finish(
         cuts.push(choices.below(65_536) % bytes.len().max(1));
     }
     cuts.sort_unstable();
-    let (mut whole, mut used) = (Vec::new(), 0);
+    let (mut whole, mut ends, mut used) = (Vec::new(), Vec::new(), 0);
+    let paced = choices.once_in(2);
     let end = loop {
         match strict::request(&bytes[used..], From::Client) {
             Ok(Some((request, length))) => {
                 used += length;
+                ends.push(used);
                 whole.push(request);
             }
             Ok(None) if bytes[used..].iter().all(|b| b"\r\n".contains(b)) => break End::Clean,
@@ -250,7 +254,8 @@ fn finish(
         bytes,
         cuts,
         whole,
-        used,
+        ends,
+        paced,
         end,
         plain,
         shapes,

@@ -389,6 +389,12 @@ fn quoted(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// The status that bytes begin with, whatever else they are.
+pub(crate) fn status(bytes: &[u8]) -> Option<u16> {
+    let text = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    String::from_utf8_lossy(text).parse().ok()
+}
+
 /// Reads one answer to a request that was a `HEAD` or not. `ended` tells that no more bytes will come,
 /// which ends a body without a stated length.
 pub(crate) fn answer(bytes: &[u8], to_head: bool, ended: bool) -> Read<Answer> {

@@ -1,0 +1,56 @@
+//! The fast lane and the platform's path are two ways to do the same: hostile bytes go through both, and
+//! whatever a backend sees or a client gets is the same. The fuzz target `lanes` goes on where this ends.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Gateway, PATIENCE};
+use crate::wire::{Choices, Recorder, Side, Sums, compare, config, knows_lanes, script};
+
+/// How many connections go through both.
+const CONNECTIONS: usize = 600;
+/// Other connections than those of `framing`.
+const SEED: u64 = 0x1a_7e5;
+
+fn gateway(recorder: &Recorder, lane: &str) -> Gateway {
+    let known = knows_lanes(Path::new(env!("CARGO_BIN_EXE_hanzo-gateway")));
+    let config: Value = serde_json::from_str(&config(&recorder.url())).unwrap();
+    Gateway::setup().lane(known.then_some(lane)).native(config)
+}
+
+#[test]
+fn both_lanes_say_and_pass_on_the_same() {
+    let recorders = [Recorder::start(), Recorder::start()];
+    let gateways = [
+        gateway(&recorders[0], "auto"),
+        gateway(&recorders[1], "off"),
+    ];
+    let side = |at: usize, name| Side {
+        name,
+        port: gateways[at].port(),
+        recorder: &recorders[at],
+    };
+    let sides = [side(0, "auto"), side(1, "off")];
+    let (mut sums, mut found) = (Sums::default(), Vec::new());
+    for number in 0..CONNECTIONS {
+        let mut random = fastrand::Rng::with_seed(SEED + number as u64);
+        let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(96).collect();
+        let script = script(&mut Choices::new(&bytes), number);
+        match compare(&script, [&sides[0], &sides[1]], PATIENCE) {
+            Ok(more) => sums.add(more),
+            Err(what) => found.push(format!(
+                "connection {number} {:?}:\n{}\n{what}",
+                script.shapes,
+                script.bytes[..script.bytes.len().min(1500)].escape_ascii()
+            )),
+        }
+    }
+    let many = found.len();
+    found.truncate(8);
+    assert!(many == 0, "{many} findings:\n\n{}", found.join("\n\n"));
+    assert!(
+        sums.served > CONNECTIONS && sums.refused > CONNECTIONS / 4,
+        "{sums:?}"
+    );
+}
