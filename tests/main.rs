@@ -24,6 +24,7 @@ mod framing;
 mod http2;
 mod lanes;
 mod limits;
+mod readers;
 mod routing;
 mod serving;
 mod streaming;

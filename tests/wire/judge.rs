@@ -1,6 +1,6 @@
 //! Compares what a connection sent, by the strict reading, with what came back on it.
 
-use super::play::Heard;
+use super::play::{Heard, Reply};
 use super::script::{End, Script};
 use super::strict;
 
@@ -23,6 +23,9 @@ pub(crate) struct Sums {
     /// Connections that were closed behind a chunked request, or a refused upgrade, without a word on what followed it. The platform
     /// does so; a client may send those again, for none of them was acted on.
     pub(crate) dropped: usize,
+    /// Refusals that are not in the gateway's own words: the platform's parser knows fewer targets than the
+    /// gateway lets through to it.
+    pub(crate) foreign: usize,
     /// Connections that ended inside a request, answered or not.
     pub(crate) truncated: usize,
 }
@@ -35,6 +38,7 @@ impl Sums {
         self.refused += other.refused;
         self.silent += other.silent;
         self.dropped += other.dropped;
+        self.foreign += other.foreign;
         self.truncated += other.truncated;
     }
 }
@@ -71,55 +75,65 @@ pub(crate) fn judge(script: &Script, heard: &Heard) -> Result<Sums, String> {
             return Err(format!("answer {at} came after the connection was over"));
         }
         let Some(request) = script.whole.get(at) else {
-            let known = at == script.whole.len() && script.end != End::Clean;
-            if !known {
-                return Err(format!(
-                    "answer {at} ({}) belongs to no request",
-                    reply.status
-                ));
-            }
-            let expected: &[u16] = match script.end {
-                End::Incomplete => &UNSERVED,
-                _ => &REFUSED,
-            };
-            if !expected.contains(&reply.status) {
-                return Err(format!(
-                    "bytes that are no request were answered {}",
-                    reply.status
-                ));
-            }
-            sums.refused += 1;
+            behind(script, at, reply, &mut sums)?;
             open = false;
             continue;
         };
-        let mark = key(&request.target);
-        if reply.status == 200 {
-            let right = request.method == "HEAD" || reply.body.contains(&format!("\"{mark}\""));
-            if !right {
-                return Err(format!("{mark} got another answer: {}", reply.body));
-            }
-            sums.served += 1;
-        } else if script
-            .plain
-            .contains(&format!("{} {}", request.method, request.target))
-        {
-            return Err(format!(
-                "{mark} is well-formed and got {}: {}",
-                reply.status, reply.body
-            ));
-        } else if UNSERVED.contains(&reply.status)
-            || reply.status == 502 && control(&request.target)
-        {
-            sums.unserved += 1;
-        } else {
-            return Err(format!("{mark} got {}: {}", reply.status, reply.body));
-        }
+        one(script, request, reply, &mut sums)?;
         // The platform reads the first `Connection` line only; whoever says `close` in a second one is
         // kept, which costs nobody anything.
         let repeated = strict::all(&request.fields, "connection").count() > 1;
         open = (request.stays || repeated) && !reply.close;
     }
     missing(script, heard, open, &mut sums).map(|()| sums)
+}
+
+/// The answer to a whole request.
+fn one(
+    script: &Script,
+    request: &strict::Request,
+    reply: &Reply,
+    sums: &mut Sums,
+) -> Result<(), String> {
+    let mark = key(&request.target);
+    let to_head = request.method == "HEAD";
+    if reply.status == 200 {
+        if !to_head && !reply.body.contains(&format!("\"{mark}\"")) {
+            return Err(format!("{mark} got another answer: {}", reply.body));
+        }
+        sums.served += 1;
+        return Ok(());
+    }
+    let plain = script
+        .plain
+        .contains(&format!("{} {}", request.method, request.target));
+    let fits = UNSERVED.contains(&reply.status) || reply.status == 502 && control(&request.target);
+    if plain || !fits {
+        let kind = if plain { " is well-formed and" } else { "" };
+        return Err(format!("{mark}{kind} got {}: {}", reply.status, reply.body));
+    }
+    sums.unserved += 1;
+    sums.foreign += usize::from(!to_head && foreign(reply));
+    Ok(())
+}
+
+/// The answer to what is behind the whole requests.
+fn behind(script: &Script, at: usize, reply: &Reply, sums: &mut Sums) -> Result<(), String> {
+    let status = reply.status;
+    if at > script.whole.len() || script.end == End::Clean {
+        return Err(format!("answer {at} ({status}) belongs to no request"));
+    }
+    let expected: &[u16] = match script.end {
+        End::Incomplete => &UNSERVED,
+        _ => &REFUSED,
+    };
+    if !expected.contains(&status) {
+        return Err(format!("bytes that are no request were answered {status}"));
+    }
+    sums.refused += 1;
+    let to_head = script.rest().starts_with(b"HEAD ");
+    sums.foreign += usize::from(!to_head && foreign(reply));
+    Ok(())
 }
 
 /// Whether an encoded control byte stands in a target: no URL for a backend can be made of it, which is told
@@ -129,6 +143,11 @@ fn control(target: &str) -> bool {
     ["%0", "%1", "%7f"]
         .iter()
         .any(|start| lower.contains(start))
+}
+
+/// Whether an error is not in the gateway's words of the native dialect.
+fn foreign(reply: &Reply) -> bool {
+    reply.status >= 400 && !reply.body.contains("\"request_id\"")
 }
 
 /// Whether there is an end of a head, however odd: without one the gateway may wait for it.

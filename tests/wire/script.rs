@@ -97,7 +97,7 @@ impl Draft {
         };
         match kind {
             1 | 4 => {
-                draft.field(&format!("Content-Length: {}", body.len()));
+                draft.field(format!("Content-Length: {}", body.len()));
                 draft.body = body.into_bytes();
             }
             2 => {

@@ -149,7 +149,7 @@ fn request_line(line: &[u8], from: From) -> Result<(String, String, u8), String>
     let method = String::from_utf8_lossy(method).into_owned();
     let target = String::from_utf8_lossy(target).into_owned();
     let origin = target.starts_with('/') || (method == "OPTIONS" && target == "*");
-    let absolute = from == From::Client && authority(&target).is_some_and(|host| is_host(host));
+    let absolute = from == From::Client && authority(&target).is_some_and(is_host);
     if method == "CONNECT" || !(origin || absolute) {
         return Err("a form of target that is not served".to_owned());
     }
@@ -404,7 +404,7 @@ pub(crate) fn answer(bytes: &[u8], to_head: bool, ended: bool) -> Read<Answer> {
     let text = String::from_utf8_lossy(first);
     let code = text
         .strip_prefix("HTTP/1.1 ")
-        .or(text.strip_prefix("HTTP/1.0 "))
+        .or_else(|| text.strip_prefix("HTTP/1.0 "))
         .and_then(|rest| rest.get(..3))
         .filter(|code| code.bytes().all(|b| b.is_ascii_digit()))
         .ok_or_else(|| format!("a status line {text:?}"))?;
