@@ -99,7 +99,6 @@ fn decoder(framing: &Framing, body: &[u8], pieces: &[&[u8]]) {
 }
 
 /// A chunked body as backends may write it: blanks before an extension, any text in it.
-#[expect(clippy::type_complexity, reason = "data and end, or more, or no")]
 fn forgiving(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, ()> {
     let (mut data, mut at) = (Vec::new(), 0);
     let text = |text: &[u8]| {
