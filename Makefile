@@ -8,7 +8,7 @@ DESTDIR ?=
 SUITES ?= ../shared
 # The lanes (`--lane` of `run`) that whole-gateway tests are played with, one after the other; empty: once,
 # with what the binary does by itself.
-LANES ?=
+LANES ?= auto off
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)

@@ -100,7 +100,10 @@ fn answers(script: &Script, first: &[Reply], second: &[Reply]) -> Result<(), Str
         let clean = at + 1 == script.whole.len() && script.end == End::Clean;
         let counts = script.paced || clean || at >= script.whole.len();
         let close = one.close == other.close || !counts || (at + 1 == common && excused);
-        if one.status != other.status || stable(&one.body) != stable(&other.body) || !close {
+        let same = one.status == other.status
+            && stable(&one.body) == stable(&other.body)
+            && told(one) == told(other);
+        if !same || !close {
             return Err(format!("answer {at} differs:\n{one:?}\n{other:?}"));
         }
     }
@@ -139,6 +142,20 @@ fn excused(script: &Script, answered: usize) -> bool {
     })
 }
 
+/// The fields of an answer that do not belong to one moment or one connection.
+fn told(reply: &Reply) -> Vec<&(String, String)> {
+    const OWN: [&str; 6] = [
+        "date",
+        "x-request-id",
+        "connection",
+        "keep-alive",
+        "content-length",
+        "transfer-encoding",
+    ];
+    let stays = |field: &&(String, String)| !OWN.contains(&field.0.as_str());
+    by_name(reply.fields.iter().filter(stays))
+}
+
 /// A body without the request's number in it.
 fn stable(body: &str) -> String {
     match body.split_once("\"request_id\":\"") {
@@ -150,10 +167,18 @@ fn stable(body: &str) -> String {
     }
 }
 
+/// Fields with the lines of one name side by side, as the platform's map has them; their order counts, that
+/// of different names does not (RFC 9110 section 5.3).
+fn by_name<'f, V>(fields: impl Iterator<Item = &'f (String, V)>) -> Vec<&'f (String, V)> {
+    let mut fields: Vec<_> = fields.collect();
+    fields.sort_by_key(|(name, _)| name);
+    fields
+}
+
 type EndToEnd<'r> = (&'r str, &'r str, Vec<&'r (String, Vec<u8>)>, &'r [u8]);
 
 fn end_to_end(request: &Request) -> EndToEnd<'_> {
     let stays = |field: &&(String, Vec<u8>)| !VOLATILE.contains(&field.0.as_str());
-    let fields = request.fields.iter().filter(stays).collect();
+    let fields = by_name(request.fields.iter().filter(stays));
     (&request.method, &request.target, fields, &request.body)
 }

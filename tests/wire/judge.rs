@@ -54,10 +54,9 @@ pub(crate) fn key(target: &str) -> String {
         let length = 2 + connection + request;
         (connection > 0 && request > 0).then(|| segment.get(..length).map(str::to_owned))?
     };
-    target
-        .split('/')
-        .find_map(mark)
-        .unwrap_or_else(|| target.to_owned())
+    // A quote is encoded on its way, and would end the text of an answer.
+    let whole = || target.replace("%22", "").replace('"', "");
+    target.split('/').find_map(mark).unwrap_or_else(whole)
 }
 
 /// What came back on a connection, against what it sent.
@@ -131,7 +130,7 @@ fn behind(script: &Script, at: usize, reply: &Reply, sums: &mut Sums) -> Result<
         return Err(format!("bytes that are no request were answered {status}"));
     }
     sums.refused += 1;
-    let to_head = script.rest().starts_with(b"HEAD ");
+    let to_head = script.rest_is_head();
     sums.foreign += usize::from(!to_head && foreign(reply));
     Ok(())
 }

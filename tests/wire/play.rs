@@ -12,6 +12,8 @@ use super::strict;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    /// Names in lower case and values, in the order of arrival.
+    pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: String,
     /// Whether it says that the connection ends.
     pub(crate) close: bool,
@@ -134,7 +136,7 @@ fn take(held: &[u8], script: &Script, ended: bool, heard: &mut Heard) -> Option<
     }
     let to_head = match script.whole.get(heard.replies.len()) {
         Some(request) => request.method == "HEAD",
-        None => script.rest().starts_with(b"HEAD "),
+        None => script.rest_is_head(),
     };
     match strict::answer(held, to_head, ended) {
         Ok(None) => None,
@@ -147,6 +149,11 @@ fn take(held: &[u8], script: &Script, ended: bool, heard: &mut Heard) -> Option<
                 .any(|value| value.eq_ignore_ascii_case(b"close"));
             heard.replies.push(Reply {
                 status: answer.status,
+                fields: answer
+                    .fields
+                    .into_iter()
+                    .map(|(name, value)| (name, value.escape_ascii().to_string()))
+                    .collect(),
                 body: String::from_utf8_lossy(&answer.body).into_owned(),
                 close,
             });

@@ -109,9 +109,10 @@ impl Shared {
                         return;
                     }
                     held.clear();
-                    let answer = answer(&request);
+                    let (answer, ends) = answer(&request);
                     lock(&self.seen).push(request);
-                    if stream.write_all(answer.as_bytes()).is_err() {
+                    if stream.write_all(answer.as_bytes()).is_err() || ends {
+                        let _ = stream.shutdown(Shutdown::Both);
                         return;
                     }
                 }
@@ -132,15 +133,63 @@ impl Shared {
     }
 }
 
-fn answer(request: &Request) -> String {
+/// The same answer in the style that the request asks for, and whether the connection ends with it.
+fn answer(request: &Request) -> (String, bool) {
     let body = format!("{{\"marker\":\"{}\"}}", key(&request.target));
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    );
-    if request.method == "HEAD" {
-        head
-    } else {
-        head + &body
-    }
+    let body = if request.method == "HEAD" { "" } else { &body };
+    let style = strict::all(&request.fields, "x-style")
+        .next()
+        .unwrap_or_default();
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let (first, fields, body) = match style {
+        b"1" => {
+            let (one, two) = body.split_at(body.len().min(4));
+            let body = format!(
+                "{:x};a=\"b\"\r\n{one}\r\n0{:X}\r\n{two}\r\n0\r\nX-Sum: 1\r\n\r\n",
+                one.len(),
+                two.len()
+            );
+            (
+                "HTTP/1.1 200 OK",
+                "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n".to_owned(),
+                body,
+            )
+        }
+        b"2" => (
+            "HTTP/1.1 200 OK",
+            "Connection: close\r\n".to_owned(),
+            body.to_owned(),
+        ),
+        b"3" => {
+            let hops = "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n";
+            (
+                "HTTP/1.1 200 OK",
+                format!("{hops}Set-Cookie: a=b\r\nX-A: 1\r\nSet-Cookie: c=d\r\n{length}"),
+                body.to_owned(),
+            )
+        }
+        b"4" => {
+            let interim = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 Fine then";
+            (interim, length, body.to_owned())
+        }
+        b"5" => (
+            "HTTP/1.0 200 OK",
+            format!("Connection: keep-alive\r\n{length}"),
+            body.to_owned(),
+        ),
+        b"6" => (
+            "HTTP/1.1 200",
+            format!(
+                "x-odd:  a \t b \t\r\nX-EMPTY:\r\nserver: x\r\nx-request-id: theirs\r\n{length}"
+            ),
+            body.to_owned(),
+        ),
+        b"7" => {
+            let many: String = (0..40).map(|n| format!("X-N{n}: {n}\r\n")).collect();
+            ("HTTP/1.1 200 OK", many + &length, body.to_owned())
+        }
+        _ => ("HTTP/1.1 200 OK", length, body.to_owned()),
+    };
+    let text = format!("{first}\r\nContent-Type: application/json\r\n{fields}\r\n{body}");
+    (text, style == b"2")
 }

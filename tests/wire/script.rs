@@ -47,6 +47,17 @@ impl Script {
     }
 }
 
+impl Script {
+    /// Whether what is behind the whole requests looks like a `HEAD`: its answer has no body.
+    pub(crate) fn rest_is_head(&self) -> bool {
+        let mut rest = self.rest();
+        while let Some(behind) = rest.strip_prefix(b"\r\n") {
+            rest = behind;
+        }
+        rest.starts_with(b"HEAD ")
+    }
+}
+
 /// A request in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
@@ -196,6 +207,10 @@ pub(crate) fn script(choices: &mut Choices<'_>, connection: usize) -> Script {
         let mark = format!("c{connection}r{number}");
         let mut draft = Draft::new(choices.below(5), mark);
         let last = number == before + bent;
+        let style = choices.below(16);
+        if (1..8).contains(&style) {
+            draft.field(format!("X-Style: {style}"));
+        }
         if number >= before && !last {
             let times = 1 + usize::from(choices.once_in(4)) + usize::from(choices.once_in(12));
             for _ in 0..times {
