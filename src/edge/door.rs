@@ -5,6 +5,7 @@ use crate::base::reply::Asked;
 use crate::base::{Dialect, Error, Reason};
 use crate::edge::chunks::{Checked, Chunks};
 use crate::edge::connections::{Connections, Permit};
+use crate::edge::gather::Gathered;
 use crate::edge::lane::{After, Lane};
 use crate::edge::line::{Line, Next, Wait, head_timeout};
 use crate::edge::reader::read_more;
@@ -136,6 +137,7 @@ impl Door {
         };
         if h2 {
             // The platform's own loop; it peeks the preface again, which is there by now.
+            let stream = Box::new(Gathered::new(stream));
             ServerApp::process_new(&self.proxy, stream, shutdown).await;
         } else {
             self.serve(stream, peer, shutdown).await;

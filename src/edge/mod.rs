@@ -11,6 +11,7 @@ pub mod chunks;
 pub mod connections;
 pub mod door;
 pub mod duplex;
+pub mod gather;
 pub mod head;
 pub mod lane;
 pub mod line;

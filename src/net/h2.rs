@@ -296,6 +296,10 @@ impl fmt::Debug for H2Body {
 }
 
 impl H2Body {
+    pub(crate) fn is_done(&self) -> bool {
+        self.ended
+    }
+
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NetError> {
         loop {
             let Some(session) = self.session.as_mut().filter(|_| !self.ended) else {

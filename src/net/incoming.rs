@@ -107,6 +107,14 @@ impl Incoming {
             .unwrap_or_else(|| Err(NetError::deadline()))
     }
 
+    /// Whether the body has been handed out to its end, as far as that is known without waiting.
+    pub fn is_done(&self) -> bool {
+        match &self.body {
+            Body::H1(body) => body.framing.done(),
+            Body::H2(body) => body.is_done(),
+        }
+    }
+
     /// The whole body, of at most `limit` bytes; a longer one is refused as soon as that is known.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, NetError> {
         let over = |length: u64| length > limit as u64;

@@ -122,8 +122,17 @@ pub async fn pick(backend: &Backend) -> Result<Arc<Target>, Error> {
 pub struct Exchange {
     /// The answer.
     pub incoming: Incoming,
-    /// The URL that gave it.
-    pub url: String,
+    /// Who gave it.
+    from: Arc<Target>,
+    /// Path and query that gave it.
+    path: String,
+}
+
+impl Exchange {
+    /// The URL that gave the answer; made when somebody asks.
+    pub fn url(&self) -> String {
+        self.from.url(&self.path)
+    }
 }
 
 /// Sends a request and follows redirects where the backend says so. `stream` is a body that can be sent
@@ -172,7 +181,8 @@ pub async fn exchange(
         if !backend.follow_redirects {
             return Ok(Exchange {
                 incoming,
-                url: target.url(&path),
+                from: target,
+                path,
             });
         }
         let replayable = !once && (body.is_none() || backend.send_body_on_redirect);
@@ -182,7 +192,8 @@ pub async fn exchange(
         let Some(next) = next else {
             return Ok(Exchange {
                 incoming,
-                url: target.url(&path),
+                from: target,
+                path,
             });
         };
         if hop == redirect::MAX {
@@ -303,9 +314,8 @@ async fn send(
         target: call.target,
         fields: call.headers,
     };
-    let Exchange { incoming, url } =
-        exchange(backend, inbound, request, None, deadline, None).await?;
-    let status = incoming.status.as_u16();
+    let answer = exchange(backend, inbound, request, None, deadline, None).await?;
+    let status = answer.incoming.status.as_u16();
     if backend.decoder == body::Decoder::NoOp {
         // The status is not looked at and the body is not read.
         let data = Some(body::Object::new());
@@ -318,10 +328,9 @@ async fn send(
         ));
     }
     if !matches!(status, 200 | 201) {
-        return failed(backend, incoming, &url)
-            .await
-            .map(|part| (part, status));
+        return failed(backend, answer).await.map(|part| (part, status));
     }
+    let incoming = answer.incoming;
     let packed = is_packed(&incoming.headers);
     let bytes = incoming.collect(MAX_PART).await.map_err(Error::from)?;
     let bytes = inflated(packed, bytes)?;
@@ -337,9 +346,10 @@ async fn send(
 }
 
 /// A status other than 200 and 201, by the backend's rule.
-async fn failed(backend: &Backend, incoming: Incoming, url: &str) -> Result<Part, Error> {
-    let status = incoming.status.as_u16();
+async fn failed(backend: &Backend, answer: Exchange) -> Result<Part, Error> {
+    let status = answer.incoming.status.as_u16();
     if backend.errors == StatusRule::Hide {
+        let url = answer.url();
         let text = format!(
             "invalid status code {status} [{} {}]: {url}",
             backend.method,
@@ -347,6 +357,7 @@ async fn failed(backend: &Backend, incoming: Incoming, url: &str) -> Result<Part
         );
         return Err(Error::new(Reason::BackendStatus, text));
     }
+    let incoming = answer.incoming;
     let packed = is_packed(&incoming.headers);
     let content_type = incoming
         .headers

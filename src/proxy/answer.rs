@@ -6,7 +6,7 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::stage::{Edit, Edits};
 use crate::proxy::spell;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 use pingora::http::ResponseHeader;
 
 /// Fields of every answer that passed the router: version, request id.
@@ -55,17 +55,18 @@ pub fn stays(name: &[u8], dialect: Dialect) -> bool {
     }
 }
 
-/// Builds the client's head of a streamed answer from a backend's.
+/// Builds the head of a streamed answer for a client of this protocol version from a backend's.
 ///
 /// # Errors
 /// When the status is none.
 pub fn streamed(
     status: StatusCode,
     backend: &HeaderMap,
+    version: Version,
     inflated: bool,
     ctx: &Ctx,
 ) -> pingora::Result<ResponseHeader> {
-    let mut head = ResponseHeader::build(status, Some(backend.len() + 4))?;
+    let mut head = spell::head(status, version, backend.len() + 5)?;
     stamp_first(&mut head, ctx)?;
     let nominated = nominated(backend);
     for (name, value) in backend {

@@ -144,7 +144,13 @@ impl ProxyHttp for Proxy {
             }),
         );
         let framing = response.headers.get(header::TRANSFER_ENCODING).cloned();
-        let mut head = answer::streamed(response.status, &response.headers, false, &x.ctx)?;
+        let mut head = answer::streamed(
+            response.status,
+            &response.headers,
+            session.req_header().version,
+            false,
+            &x.ctx,
+        )?;
         if let Some(framing) = framing {
             head.insert_header(header::TRANSFER_ENCODING, framing)?;
         }

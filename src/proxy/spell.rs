@@ -6,6 +6,7 @@ use crate::base::reply::{
     PROXY_STATUS, X_GATEWAY_VERSION, X_KRAKEND, X_KRAKEND_COMPLETED, X_REQUEST_ID,
 };
 use http::header::{self, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 
 /// Names of our own, and the standard ones that backends send most and the platform does not spell.
@@ -50,6 +51,23 @@ const KNOWN: [HeaderName; 12] = [
     header::SET_COOKIE,
 ];
 
+/// A head with room for so many fields, for a client of this protocol version.
+///
+/// # Errors
+/// Never in practice.
+pub fn head(
+    status: StatusCode,
+    version: Version,
+    fields: usize,
+) -> pingora::Result<ResponseHeader> {
+    if version != Version::HTTP_2 {
+        return ResponseHeader::build(status, Some(fields));
+    }
+    let mut head = ResponseHeader::build_no_case(status, Some(fields))?;
+    head.set_version(version);
+    Ok(head)
+}
+
 /// Adds a field.
 ///
 /// # Errors
@@ -59,7 +77,8 @@ pub fn append(
     name: &HeaderName,
     value: HeaderValue,
 ) -> pingora::Result<()> {
-    if KNOWN.contains(name) {
+    // HTTP/2 writes names in lower case whatever their spelling.
+    if head.version == Version::HTTP_2 || KNOWN.contains(name) {
         return head.append_header(name, value).map(|_| ());
     }
     match SPELLED.iter().find(|(known, _)| known == name) {

@@ -184,12 +184,13 @@ async fn relay(
         .get(header::CONTENT_ENCODING)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let inflate = backend.inflate && packed && asked_for_gzip(session, backend);
-    let mut head = answer::streamed(incoming.status, &incoming.headers, inflate, &x.ctx)
+    let version = session.req_header().version;
+    let fields = &incoming.headers;
+    let mut head = answer::streamed(incoming.status, fields, version, inflate, &x.ctx)
         .map_err(|error| Error::new(Reason::BackendInvalid, error.to_string()))?;
     answer::edit(&mut head, &x.edits).map_err(|e| Error::new(Reason::Internal, e.to_string()))?;
     let status = incoming.status.as_u16();
     let bodyless = matches!(status, 204 | 304) || session.req_header().method == Method::HEAD;
-    let version = session.req_header().version;
     if !bodyless && head.headers.get(header::CONTENT_LENGTH).is_none() {
         match version {
             Version::HTTP_11 => head
@@ -229,10 +230,17 @@ async fn relay(
         };
         let Some(chunk) = chunk else { break };
         match &mut decoder {
-            None => session
-                .write_response_body(Some(chunk), false)
-                .await
-                .map_err(|e| broke(&e))?,
+            None => {
+                // The end goes with the last bytes where that is known, not behind them.
+                let last = incoming.is_done();
+                session
+                    .write_response_body(Some(chunk), last)
+                    .await
+                    .map_err(|e| broke(&e))?;
+                if last {
+                    return Ok(());
+                }
+            }
             Some(decoder) => inflate_to(session, decoder, &chunk).await?,
         }
     }
