@@ -14,10 +14,10 @@ FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format format-check clippy deny house bench bench-load fuzz conformance differential install clean
+.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow fuzz conformance differential install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what a build needs, if it is missing
 	@scripts/setup.sh
@@ -56,6 +56,18 @@ bench: setup ## micro benchmarks
 bench-load: setup ## requests over loopback: the gateway, plain Pingora and nginx side by side
 	@$(CARGO) build --profile quick-release --bin hanzo-gateway --example bare
 	@python3 benches/load/run.py --gateway $(TARGET)/quick-release/hanzo-gateway --bare $(TARGET)/quick-release/examples/bare
+
+bench-load-h2: setup ## requests of HTTP/2 clients: the gateway beside nginx
+	@$(CARGO) build --profile quick-release --bin hanzo-gateway
+	@python3 benches/load/h2.py --gateway $(TARGET)/quick-release/hanzo-gateway
+
+bench-load-idle: setup ## memory of 10,000 idle connections
+	@$(CARGO) build --profile quick-release --bin hanzo-gateway
+	@python3 benches/load/idle.py --gateway $(TARGET)/quick-release/hanzo-gateway
+
+bench-load-slow: setup ## memory of 5,000 slow readers, and what others notice of them
+	@$(CARGO) build --profile quick-release --bin hanzo-gateway
+	@python3 benches/load/slow.py --gateway $(TARGET)/quick-release/hanzo-gateway
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }

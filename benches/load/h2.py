@@ -55,7 +55,7 @@ def gateway(binary):
             settings["tls"] = {"keys": [{"public_key": options.folder + "/cert", "private_key": options.folder + "/key"}]}
         path = os.path.join(folder, "gateway.json")
         json.dump(settings, open(path, "w"))
-        return [binary, "run", "-c", path]
+        return [binary, "run", "-c", path, "--metrics", "off"]
     return command
 
 

@@ -186,10 +186,10 @@ def await_200(port, process, folder):
 
 
 # ---- who is measured ------------------------------------------------------------------------------
-def nginx_conf(folder, port, inside):
+def nginx_conf(folder, port, inside, connections=4096):
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     text = f"""worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/log crit;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 300s; {temporary} {inside.format(port=port)} }}"""
     path = os.path.join(folder, "nginx.conf")
     open(path, "w").write(text)
@@ -225,7 +225,7 @@ def start_upstream(folder, port):
             open(folder + "/files" + path, "wb").write(body)
         inside = f"""sendfile on; tcp_nopush on; open_file_cache max=10; server {{{{ listen 127.0.0.1:{{port}}; root {folder}/files;
     location = /p {{{{ return 200 "{'x' * 1024}"; }}}} location = /json {{{{ default_type application/json; }}}} }}}}"""
-        command = nginx_conf(folder, port, inside)
+        command = nginx_conf(folder, port, inside, 16384)
     else:
         command = [sys.executable, os.path.abspath(__file__), "upstream", str(port)]
     return spawn(command, OTHERS, folder, {"PATH": PATH})

@@ -11,6 +11,7 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, Ssl, Stream, UniqueID,
 };
 use pingora::protocols::{SocketDigest, TimingDigest, UniqueIDType};
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,12 +19,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Room that a connection takes while it has something to send.
-const ROOM: usize = 16 << 10;
+/// Room that a connection takes while it has something to send: two frames of the usual greatest size
+/// and small ones about them.
+const ROOM: usize = 36 << 10;
 /// So much is sent without asking for more.
-const ENOUGH: usize = 12 << 10;
-/// Pieces from this size on are not copied when nothing waits before them.
-const LARGE: usize = 8 << 10;
+const ENOUGH: usize = 32 << 10;
+
+thread_local! {
+    /// Room that nobody uses now; most connections need one for a moment only.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A stream that holds what is written until it is flushed, and flushes once all that is ready is there.
 #[derive(Debug)]
@@ -33,8 +38,8 @@ pub struct Gathered {
     held: Vec<u8>,
     /// How much of it is sent.
     sent: usize,
-    /// Whether others had their turn since the last flush.
-    yielded: bool,
+    /// How much of it waited when others were given their turn.
+    asked: usize,
 }
 
 impl Gathered {
@@ -44,7 +49,7 @@ impl Gathered {
             stream,
             held: Vec::new(),
             sent: 0,
-            yielded: false,
+            asked: 0,
         }
     }
 
@@ -59,14 +64,19 @@ impl Gathered {
             }
             self.sent += n;
         }
-        // An idle connection holds no memory for its next answer.
-        self.held = Vec::new();
-        self.sent = 0;
+        (self.sent, self.asked) = (0, 0);
+        if self.held.capacity() > 0 {
+            // An idle connection holds no memory for its next answer.
+            let mut room = std::mem::take(&mut self.held);
+            room.clear();
+            SPARE.set(room);
+        }
         Poll::Ready(Ok(()))
     }
 
     fn hold(&mut self, bytes: &[u8]) {
         if self.held.capacity() == 0 {
+            self.held = SPARE.take();
             self.held.reserve_exact(ROOM);
         }
         self.held.extend_from_slice(bytes);
@@ -94,9 +104,9 @@ impl AsyncWrite for Gathered {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if !this.fits(buf.len()) || (this.held.is_empty() && buf.len() >= LARGE) {
+        if !this.fits(buf.len()) {
             ready!(this.poll_send(cx))?;
-            if buf.len() >= LARGE {
+            if buf.len() > ROOM {
                 return Pin::new(&mut this.stream).poll_write(cx, buf);
             }
         }
@@ -106,17 +116,16 @@ impl AsyncWrite for Gathered {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let small = !this.held.is_empty() && this.sent == 0 && this.held.len() < ENOUGH;
-        if small && !this.yielded {
-            this.yielded = true;
+        let waiting = this.held.len();
+        // Asked again only when the last time was of use.
+        if this.sent == 0 && waiting > this.asked && waiting < ENOUGH {
+            this.asked = waiting;
             // The runtime puts a task that wakes itself behind all that are ready.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         ready!(this.poll_send(cx))?;
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        this.yielded = false;
-        Poll::Ready(Ok(()))
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -216,7 +225,7 @@ mod tests {
     async fn order_is_kept_between_small_and_large_pieces() {
         let (mut ours, mut theirs) = pair().await;
         let mut whole = Vec::new();
-        for (number, length) in [10, ROOM, 1, LARGE, ENOUGH, 5, 3 * ROOM, ROOM - 1, 2]
+        for (number, length) in [10, ROOM, 1, 9000, ENOUGH, 5, 3 * ROOM, ROOM - 1, 2]
             .into_iter()
             .enumerate()
         {
