@@ -6,6 +6,7 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::stage::{Edit, Edits};
 use crate::proxy::spell;
 use http::header::{self, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{HeaderMap, StatusCode, Version};
 use pingora::http::ResponseHeader;
 
@@ -69,24 +70,31 @@ pub fn streamed(
     let mut head = spell::head(status, version, backend.len() + 5)?;
     stamp_first(&mut head, ctx)?;
     let nominated = nominated(backend);
-    for (name, value) in backend {
-        let dialect = ctx.gateway.dialect;
-        if stays(name.as_str().as_bytes(), dialect) || nominated.contains(name) {
-            continue;
+    let dialect = ctx.gateway.dialect;
+    // Go's server leaves the type out where there is no body; RFC 9110 section 15.4.5 lets it pass.
+    let untyped = status == StatusCode::NOT_MODIFIED && dialect == Dialect::Krakend;
+    let passes = |name: &HeaderName| {
+        let gone = stays(name.as_str().as_bytes(), dialect)
+            || nominated.contains(name)
+            || (inflated && (*name == header::CONTENT_LENGTH || *name == header::CONTENT_ENCODING))
+            || (untyped && *name == header::CONTENT_TYPE);
+        !gone
+    };
+    let passing = backend.iter().filter(|(name, _)| passes(name));
+    if version != Version::HTTP_2 {
+        for (name, value) in passing {
+            spell::append(&mut head, name, value.clone())?;
         }
-        if inflated && (*name == header::CONTENT_LENGTH || *name == header::CONTENT_ENCODING) {
-            continue;
-        }
-        // Go's server leaves the type out where there is no body; RFC 9110 section 15.4.5 lets it pass.
-        if status == StatusCode::NOT_MODIFIED
-            && *name == header::CONTENT_TYPE
-            && ctx.gateway.dialect == Dialect::Krakend
-        {
-            continue;
-        }
-        spell::append(&mut head, name, value.clone())?;
+        return Ok(head);
     }
-    Ok(head)
+    // Without a spelling to keep, the platform need not look at each name again.
+    let mut parts = Parts::from(head);
+    for (name, value) in passing {
+        let full = |_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader);
+        let (name, value) = (name.clone(), value.clone());
+        parts.headers.try_append(name, value).map_err(full)?;
+    }
+    Ok(parts.into())
 }
 
 /// Builds the client's head of an interim answer from a backend's. Native only.
