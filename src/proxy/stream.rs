@@ -231,8 +231,8 @@ async fn relay(
         let Some(chunk) = chunk else { break };
         match &mut decoder {
             None => {
-                // The end goes with the last bytes where that is known, not behind them.
-                let last = incoming.is_done();
+                // HTTP/2: the end goes with the last bytes where that is known, not in a frame behind them.
+                let last = version == Version::HTTP_2 && incoming.is_done();
                 session
                     .write_response_body(Some(chunk), last)
                     .await
