@@ -1,15 +1,15 @@
 //! From the bytes of a backend's head to the bytes of the client's, without anything in between. What
 //! passes and what is added is decided where the other lane decides it.
 
-use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
+use crate::base::reply::X_GATEWAY_VERSION;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::stage::{Edit, Edits};
 use crate::net::NetError;
 use crate::net::h1::Framing;
 use crate::net::h1::head::{MAX_FIELDS, Meaning, parse_raw};
-use crate::net::h1::writer::push_field;
+use crate::net::h1::writer::{push_field, push_spelled};
 use crate::proxy::answer::stays;
-use http::{HeaderName, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use httparse::Header;
 use pingora::protocols::http::date::get_cached_date;
 use std::mem::MaybeUninit;
@@ -119,30 +119,23 @@ pub fn push_status(out: &mut Vec<u8>, status: StatusCode) {
 /// Appends the fields that every answer carries.
 fn stamp(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &[Edit]) {
     let ctx = asked.ctx;
-    let mut put = |name: &HeaderName, spelled: Option<&str>, value: &[u8]| {
-        if !Edits::spare(edits, name.as_str()) {
-            return;
-        }
-        match spelled {
-            Some(spelled) => {
-                for part in [spelled.as_bytes(), b": ", value, b"\r\n"] {
-                    out.extend_from_slice(part);
-                }
-            }
-            None => push_field(out, name.as_str(), value),
+    let mut put = |spelled: &str, value: &[u8]| {
+        if edits.is_empty() || Edits::spare(edits, spelled) {
+            push_spelled(out, spelled, value);
         }
     };
     if let Some((name, value)) = &ctx.gateway.service.version_header {
-        put(name, None, value.as_bytes());
+        let spelled = if *name == X_GATEWAY_VERSION {
+            "X-Gateway-Version"
+        } else {
+            "X-Krakend"
+        };
+        put(spelled, value.as_bytes());
     }
     if !ctx.request_id.is_empty() {
-        put(
-            &X_REQUEST_ID,
-            Some("X-Request-ID"),
-            ctx.request_id.as_bytes(),
-        );
+        put("X-Request-ID", ctx.request_id.as_bytes());
     }
-    put(&X_KRAKEND_COMPLETED, None, b"false");
+    put("X-Krakend-Completed", b"false");
 }
 
 /// Appends what passes of a backend's fields; tells whether `Date` was among them.

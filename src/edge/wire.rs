@@ -5,11 +5,11 @@ use crate::edge::body::passing;
 use crate::edge::chunks::Fed;
 use crate::edge::head::WireHead;
 use crate::gateway::head::{BodySize, Head};
-use crate::gateway::headers::{FieldName, FieldSink, forward_headers};
+use crate::gateway::headers::{FieldName, FieldSink, OwnName, forward_headers};
 use crate::gateway::snapshot::Backend;
 use crate::gateway::stage::{Call, Edit, Edits};
 use crate::net::Target;
-use crate::net::h1::writer::{self, Sending, is_framing, push_field};
+use crate::net::h1::writer::{self, Sending, is_framing, push_field, push_spelled};
 use crate::pipe::call;
 use crate::proxy::Exchange;
 
@@ -106,6 +106,12 @@ impl WireSink<'_> {
 }
 
 impl FieldSink for WireSink<'_> {
+    fn own(&mut self, name: &OwnName, value: &[u8]) {
+        if self.edits.is_empty() || Edits::spare(self.edits, name.spelled) {
+            push_spelled(self.out, name.spelled, value);
+        }
+    }
+
     fn field(&mut self, name: FieldName<'_>, value: &[u8]) {
         // Names of the client's that frame a message are never copied; those of stages may be.
         let framing = matches!(name, FieldName::Known(name) if is_framing(name));

@@ -63,14 +63,41 @@ impl FieldName<'_> {
     }
 }
 
+/// The name of a field that the gateway writes itself, and how it looks on the wire.
+#[derive(Clone, Debug)]
+pub struct OwnName {
+    /// The name.
+    pub name: HeaderName,
+    /// In Go's canonical spelling.
+    pub spelled: &'static str,
+}
+
+const fn own(name: HeaderName, spelled: &'static str) -> OwnName {
+    OwnName { name, spelled }
+}
+
+static OWN_AGENT: OwnName = own(header::USER_AGENT, "User-Agent");
+static OWN_VIA: OwnName = own(header::VIA, "Via");
+static OWN_FOR: OwnName = own(X_FORWARDED_FOR, "X-Forwarded-For");
+static OWN_HOST: OwnName = own(X_FORWARDED_HOST, "X-Forwarded-Host");
+static OWN_PROTO: OwnName = own(X_FORWARDED_PROTO, "X-Forwarded-Proto");
+static OWN_FORWARDED_VIA: OwnName = own(X_FORWARDED_VIA, "X-Forwarded-Via");
+static OWN_ID: OwnName = own(X_REQUEST_ID, "X-Request-Id");
+static OWN_VERSION: OwnName = own(X_GATEWAY_VERSION, "X-Gateway-Version");
+
 /// Takes the fields that a backend gets: a list, or the bytes of a head.
 pub trait FieldSink {
     /// Takes one field. The value holds no line end: heads are checked before they are forwarded.
     fn field(&mut self, name: FieldName<'_>, value: &[u8]);
 
-    /// Takes a field of a value known beforehand.
-    fn fixed(&mut self, name: &HeaderName, value: &'static str) {
-        self.field(FieldName::Known(name), value.as_bytes());
+    /// Takes a field of the gateway's own.
+    fn own(&mut self, name: &OwnName, value: &[u8]) {
+        self.field(FieldName::Known(&name.name), value);
+    }
+
+    /// Takes a field of the gateway's own with a value known beforehand.
+    fn fixed(&mut self, name: &OwnName, value: &'static str) {
+        self.own(name, value.as_bytes());
     }
 
     /// Joins a piece of `Cookie` to the one that is there; `false` when none is.
@@ -91,8 +118,8 @@ impl FieldSink for Fields {
         }
     }
 
-    fn fixed(&mut self, name: &HeaderName, value: &'static str) {
-        self.push((name.clone(), HeaderValue::from_static(value)));
+    fn fixed(&mut self, name: &OwnName, value: &'static str) {
+        self.push((name.name.clone(), HeaderValue::from_static(value)));
     }
 
     fn join_cookie(&mut self, piece: &[u8]) -> bool {
@@ -359,18 +386,18 @@ pub fn forward_headers(
         Dialect::Krakend => (version::KRAKEND_USER_AGENT, GO_USER_AGENT),
     };
     match agent {
-        _ if !rules.keeps(&header::USER_AGENT) => out.fixed(&header::USER_AGENT, anonymous),
-        Some(agent) => out.field(FieldName::Known(&header::USER_AGENT), agent),
-        None => out.fixed(&header::USER_AGENT, product),
+        _ if !rules.keeps(&header::USER_AGENT) => out.fixed(&OWN_AGENT, anonymous),
+        Some(agent) => out.own(&OWN_AGENT, agent),
+        None => out.fixed(&OWN_AGENT, product),
     }
     if agent.is_some() && rules.keeps(&X_FORWARDED_VIA) {
-        out.fixed(&X_FORWARDED_VIA, product);
+        out.fixed(&OWN_FORWARDED_VIA, product);
     }
     if rules.dialect == Dialect::Native {
         add_via(head, out);
-        out.field(FieldName::Known(&X_REQUEST_ID), request_id.as_bytes());
+        out.own(&OWN_ID, request_id.as_bytes());
         if !rules.hide_version {
-            out.fixed(&X_GATEWAY_VERSION, version::GATEWAY_VERSION);
+            out.fixed(&OWN_VERSION, version::GATEWAY_VERSION);
         }
     }
 }
@@ -422,13 +449,12 @@ fn add_forwarded(
     let believed = native && client.trusted;
     if rules.keeps(&X_FORWARDED_FOR) {
         let own = AddressText::of(if native { client.peer } else { client.ip });
-        let name = FieldName::Known(&X_FORWARDED_FOR);
         if believed && head.header(&X_FORWARDED_FOR).is_some() {
             let mut chain = joined(head, &X_FORWARDED_FOR);
             append_item(&mut chain, own.as_bytes());
-            out.field(name, &chain);
+            out.own(&OWN_FOR, &chain);
         } else {
-            out.field(name, own.as_bytes());
+            out.own(&OWN_FOR, own.as_bytes());
         }
     }
     // A trusted proxy knows better than we what the client asked for.
@@ -439,7 +465,7 @@ fn add_forwarded(
             None
         };
         let host = told.unwrap_or_else(|| head.host());
-        out.field(FieldName::Known(&X_FORWARDED_HOST), host);
+        out.own(&OWN_HOST, host);
     }
     if native && rules.keeps(&X_FORWARDED_PROTO) {
         let told = if believed {
@@ -452,7 +478,7 @@ fn add_forwarded(
             Some(told) if told.eq_ignore_ascii_case(b"http") => false,
             _ => head.secure(),
         };
-        out.fixed(&X_FORWARDED_PROTO, if https { "https" } else { "http" });
+        out.fixed(&OWN_PROTO, if https { "https" } else { "http" });
     }
 }
 
@@ -464,11 +490,11 @@ fn add_via(head: &dyn Head, out: &mut impl FieldSink) {
         _ => "1.1 hanzo-gateway",
     };
     if head.header(&header::VIA).is_none() {
-        return out.fixed(&header::VIA, own);
+        return out.fixed(&OWN_VIA, own);
     }
     let mut chain = joined(head, &header::VIA);
     append_item(&mut chain, own.as_bytes());
-    out.field(FieldName::Known(&header::VIA), &chain);
+    out.own(&OWN_VIA, &chain);
 }
 
 /// All values of a list field as one.

@@ -96,6 +96,13 @@ pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends a field whose name is spelled as it goes on the wire.
+pub fn push_spelled(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
 /// Appends the fields of the framing and the end of the head.
 pub fn finish(out: &mut Vec<u8>, method: &Method, sending: Sending, close: bool) {
     match sending {
