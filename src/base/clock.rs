@@ -11,6 +11,25 @@ pub fn since_epoch() -> Duration {
         .unwrap_or_default()
 }
 
+/// The same for a moment that is at hand, so that nobody asks two clocks for one. A change of the machine's
+/// clock shows within a second.
+pub fn since_epoch_at(moment: Instant) -> Duration {
+    thread_local! {
+        static ANCHOR: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+    }
+    let anchor = ANCHOR.get().and_then(|(at, wall)| {
+        let since = moment.checked_duration_since(at)?;
+        (since < Duration::from_secs(1)).then(|| wall + since)
+    });
+    anchor.unwrap_or_else(|| {
+        let wall = since_epoch();
+        let passed = moment.elapsed();
+        let then = wall.saturating_sub(passed);
+        ANCHOR.set(Some((moment, then)));
+        then
+    })
+}
+
 /// When this process first asked for the time; the start for uptimes.
 pub fn process_start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -86,6 +105,18 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_at_hand_has_the_time_of_the_wall() {
+        let start = Instant::now();
+        let first = since_epoch_at(start);
+        let apart = |a: Duration, b: Duration| a.abs_diff(b) < Duration::from_secs(1);
+        assert!(apart(first, since_epoch()));
+        let later = start + Duration::from_millis(300);
+        assert_eq!(since_epoch_at(later), first + Duration::from_millis(300));
+        let before = start.checked_sub(Duration::from_millis(5)).unwrap_or(start);
+        assert!(apart(since_epoch_at(before), first));
+    }
 
     #[test]
     fn writes_known_moments() {

@@ -283,10 +283,7 @@ impl Door {
                 reason: reason.word(),
                 error: "",
             };
-            match gateway.dialect {
-                Dialect::Native => access.write_json(),
-                Dialect::Krakend => access.write_gin(),
-            }
+            access.write(gateway.dialect, Instant::now());
         }
         linger(stream).await;
     }

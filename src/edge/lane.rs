@@ -141,7 +141,7 @@ impl Lane {
             bytes_in: visit.bytes_in,
         };
         self.metrics.lane(metrics::Lane::Fast);
-        finish::finish(&x, &told);
+        visit.line.seen = Some(finish::finish(&x, &told));
         after
     }
 }

@@ -42,6 +42,8 @@ pub struct Line {
     pub peer: IpAddr,
     /// Whether it is encrypted.
     pub secure: bool,
+    /// When its last request ended: now, as far as the wait for the next one is concerned.
+    pub seen: Option<Instant>,
     /// Ends when the process begins to end.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -86,6 +88,7 @@ impl Line {
             timer: Timer::default(),
             peer,
             secure,
+            seen: None,
             closing: Some(Box::pin(closing)),
         }
     }
@@ -139,7 +142,8 @@ impl Line {
             Poll::Ready(_) => return Poll::Ready(Came::End),
             Poll::Pending => {}
         }
-        let until = deadline.get_or_insert_with(|| Instant::now() + quiet.span);
+        let seen = self.seen.take();
+        let until = deadline.get_or_insert_with(|| seen.unwrap_or_else(Instant::now) + quiet.span);
         if let Some(closing) = &mut self.closing
             && !quiet.began
             && closing.as_mut().poll(cx).is_ready()

@@ -2,7 +2,7 @@
 //!
 //! All threads of a Pingora service share one I/O driver, so a connection may rest on another thread
 //! than the one that opened it. KrakenD's caps count for the process; here each thread holds its share.
-//! Idle connections are closed when this thread next takes or gives one, a second apart at most.
+//! Idle connections are closed when this thread next takes one, a second apart at most.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -36,7 +36,10 @@ struct Pool {
 
 struct Idle {
     conn: Conn,
-    until: Instant,
+    /// How long it may rest.
+    span: Duration,
+    /// Until when, once a sweep has seen it: whoever gives one back need not know the time.
+    until: Option<Instant>,
 }
 
 thread_local! {
@@ -67,7 +70,7 @@ pub fn put(conn: Conn, limits: Limits) {
     }
     let _ = POOL.try_with(|pool| {
         if let Ok(mut pool) = pool.try_borrow_mut() {
-            pool.put(conn, limits, Instant::now());
+            pool.put(conn, limits);
         }
     });
 }
@@ -107,11 +110,12 @@ impl Pool {
         let idle = rest.remove(at);
         self.count -= 1;
         // The newest of its kind has expired, so all have; the sweep takes them.
-        (now < idle.until).then_some(idle.conn)
+        idle.until
+            .is_none_or(|until| now < until)
+            .then_some(idle.conn)
     }
 
-    fn put(&mut self, conn: Conn, limits: Limits, now: Instant) {
-        self.sweep(now);
+    fn put(&mut self, conn: Conn, limits: Limits) {
         let rest = self.hosts.entry(conn.peer).or_default();
         if rest.len() >= limits.per_host {
             rest.remove(0);
@@ -121,7 +125,8 @@ impl Pool {
         }
         rest.push(Idle {
             conn,
-            until: now + limits.idle,
+            span: limits.idle,
+            until: None,
         });
         self.count += 1;
     }
@@ -132,7 +137,7 @@ impl Pool {
         }
         self.swept = Some(now);
         self.hosts.retain(|_, rest| {
-            rest.retain(|idle| now < idle.until);
+            rest.retain_mut(|idle| now < *idle.until.get_or_insert(now + idle.span));
             !rest.is_empty()
         });
         self.count = self.hosts.values().map(Vec::len).sum();
@@ -253,18 +258,18 @@ mod tests {
         assert!(take(peer, Some(&key)).is_some());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn expired_connections_are_closed() {
         clear();
         let (conn, _server) = pair().await;
         let peer = conn.peer;
-        put(
-            conn,
-            Limits {
-                idle: Duration::ZERO,
-                ..LIMITS
-            },
-        );
+        put(conn, LIMITS);
+        let other = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(take(other, None).is_none());
+        tokio::time::advance(LIMITS.idle / 2).await;
+        assert!(take(other, None).is_none());
+        assert_eq!(idle(), 1);
+        tokio::time::advance(LIMITS.idle).await;
         assert!(take(peer, None).is_none());
         assert_eq!(idle(), 0);
     }

@@ -2,12 +2,12 @@
 //! line.
 
 use crate::base::reply::Asked;
-use crate::base::{Dialect, Error, Reason, Reply};
+use crate::base::{Error, Reason, Reply};
 use crate::gateway::stage::Edits;
 use crate::proxy::Exchange;
 use crate::telemetry::access::Access;
 use crate::telemetry::metrics::Metrics;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Answers slower than this are worth a warning (contract section 8).
 const SLOW: Duration = Duration::from_secs(5);
@@ -50,10 +50,11 @@ pub fn refusal(metrics: &Metrics, x: &mut Exchange, error: Error, accept: Option
     reply
 }
 
-/// Metrics and the access line, once per request.
-pub fn finish(x: &Exchange, told: &Told<'_>) {
+/// Metrics and the access line, once per request, which ends now.
+pub fn finish(x: &Exchange, told: &Told<'_>) -> Instant {
     let ctx = &x.ctx;
-    let elapsed = ctx.elapsed();
+    let ended = Instant::now();
+    let elapsed = ended.saturating_duration_since(ctx.started);
     // Nobody saw an answer: 499, as the field calls it.
     let status = if told.status == 0 { 499 } else { told.status };
     ctx.meters().finished(status, elapsed.as_secs_f64());
@@ -67,7 +68,7 @@ pub fn finish(x: &Exchange, told: &Told<'_>) {
     let service = &ctx.gateway.service;
     let skipped = |path: &[u8]| service.skip_log_paths.iter().any(|skip| **skip == *path);
     if !service.access_log || skipped(told.path) {
-        return;
+        return ended;
     }
     let access = Access {
         method: told.method,
@@ -83,8 +84,6 @@ pub fn finish(x: &Exchange, told: &Told<'_>) {
         reason: ctx.error.as_ref().map_or("", |error| error.reason.word()),
         error: ctx.error.as_ref().map_or("", |error| &error.text),
     };
-    match ctx.gateway.dialect {
-        Dialect::Native => access.write_json(),
-        Dialect::Krakend => access.write_gin(),
-    }
+    access.write(ctx.gateway.dialect, ended);
+    ended
 }

@@ -1,13 +1,13 @@
 //! The access line: one per request, written once at its end, straight into the sink.
 
-use crate::base::clock;
 use crate::base::reply::escape_json;
+use crate::base::{Dialect, clock};
 use crate::telemetry::redact;
 use crate::telemetry::sink::Sink;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Everything that an access line tells.
 #[derive(Clone, Copy, Debug)]
@@ -39,22 +39,22 @@ pub struct Access<'a> {
 }
 
 impl Access<'_> {
-    /// Writes the line in the form of contract section 8.
-    pub fn write_json(&self) {
-        self.write_json_to(Sink::stdout());
+    /// Writes the line of a request that ended at a moment: in the form of contract section 8, or in that
+    /// of KrakenD's router (reference/krakend-core section 4.9).
+    pub fn write(&self, dialect: Dialect, ended: Instant) {
+        let now = clock::since_epoch_at(ended);
+        Sink::stdout().line(|line| match dialect {
+            Dialect::Native => self.json(line, now),
+            Dialect::Krakend => self.gin(line, now),
+        });
     }
 
-    /// The same to another sink, for tests and benchmarks.
+    /// The first of the two to another sink, for tests and benchmarks.
     pub fn write_json_to(&self, sink: &Sink) {
         sink.line(|line| self.json(line, clock::since_epoch()));
     }
 
-    /// Writes the line in the form of KrakenD's router (reference/krakend-core section 4.9).
-    pub fn write_gin(&self) {
-        Sink::stdout().line(|line| self.gin(line, clock::since_epoch()));
-    }
-
-    /// Appends the line of [`Access::write_json`]; `now` is counted from the epoch.
+    /// Appends the line of [`Access::write`] in the native dialect; `now` is counted from the epoch.
     pub fn json(&self, line: &mut String, now: Duration) {
         // Pieces and no `write!`, whose machinery costs more than the rest of the line.
         let mut number = itoa::Buffer::new();
