@@ -64,6 +64,8 @@ struct Visit<'a> {
     body: Body,
     /// Whether the client may stay, as far as its request tells.
     keep: bool,
+    /// Nobody may stay any more.
+    draining: &'a AtomicBool,
     status: u16,
     bytes_out: u64,
     bytes_in: u64,
@@ -115,6 +117,7 @@ impl Lane {
             fed,
             body,
             keep,
+            draining: &self.draining,
             status: 0,
             bytes_out: 0,
         };
@@ -246,7 +249,8 @@ impl Visit<'_> {
     /// Writes a whole answer of the gateway's own.
     async fn answer(&mut self, reply: &Reply) -> After {
         let received = self.body.done();
-        let keep = self.keep && received && !reply.close;
+        let draining = self.draining.load(Ordering::Relaxed);
+        let keep = self.keep && received && !reply.close && !draining;
         let head_only = self.info.method == Method::HEAD;
         let out = respond::raw(reply, head_only, keep);
         if self.line.send(&out).await.is_err() {
@@ -399,13 +403,14 @@ impl Visit<'_> {
         );
         let (ctx, edits) = (&x.ctx, &x.edits);
         let (head_only, keep) = (self.info.method == Method::HEAD, self.keep);
+        let draining = self.draining;
         let mut plan = |head: &[u8], whole: bool, out: &mut Vec<u8>| {
             let asked = Asked {
                 ctx,
                 edits,
                 method: &way.backend.method,
                 head_only,
-                keep: keep && whole,
+                keep: keep && whole && !draining.load(Ordering::Relaxed),
             };
             let planned = answer::plan(head, &asked, out)?;
             if !planned.status.is_informational() && !std::mem::replace(told, true) {
