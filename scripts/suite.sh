@@ -5,7 +5,7 @@
 #   scripts/suite.sh differential BINARY [NAME-OR-GLOB …]
 #
 # Without names it plays those that tests/conformance/specs.txt and cases.txt list. SUITES names
-# another folder than ../shared, RESULTS a file for the results as JSON.
+# another folder than ../shared, RESULTS a file for the results as JSON, LANE the lane (`--lane`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -75,11 +75,12 @@ read -r port upstream metrics <<<"$ports"
 
 results=()
 [ -z "${RESULTS:-}" ] || results=(--json "$RESULTS")
-run="'$binary' run --compat krakend -c {config}"
+lane=${LANE:+--lane $LANE}
+run="'$binary' run $lane --compat krakend -c {config}"
 case $suite in
   conformance)
     # The specs call the gateway's own debug endpoint; KrakenD's runner starts it with -d too.
-    run="'$binary' run -d --compat krakend -c {config}"
+    run="'$binary' run -d $lane --compat krakend -c {config}"
     exec python3 "$suites/conformance/run.py" --gateway "$run" --port "$port" --backend-port "$upstream" \
       --metrics-port "$metrics" "${only[@]}" ${results[@]+"${results[@]}"}
     ;;
