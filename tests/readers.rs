@@ -1,4 +1,4 @@
-//! The checks of two fuzz targets on stable Rust: their seeds, bent at random, so that a reader that depends
+//! The checks of three fuzz targets on stable Rust: their seeds, bent at random, so that a reader that depends
 //! on how its bytes are cut, or reads what a plain one does not, is found without a fuzzer.
 
 #[allow(unreachable_pub, reason = "public for the fuzz crate")]
@@ -7,6 +7,11 @@ mod answer;
 #[allow(unreachable_pub, reason = "public for the fuzz crate")]
 #[path = "../fuzz/src/framing.rs"]
 mod framing;
+#[allow(unreachable_pub, reason = "public for the fuzz crate")]
+#[path = "../fuzz/src/plan.rs"]
+mod plan;
+#[path = "../fuzz/src/planned.rs"]
+mod planned;
 
 use std::fs;
 use std::path::Path;
@@ -70,4 +75,9 @@ fn heads_of_answers_have_one_reading_however_they_are_cut() {
 #[test]
 fn bodies_have_one_reading_however_they_are_cut() {
     play("framing", framing::check);
+}
+
+#[test]
+fn heads_on_the_fast_lane_are_those_of_plain_readers() {
+    play("plan", plan::check);
 }

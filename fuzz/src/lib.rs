@@ -7,6 +7,8 @@ pub mod framing;
 pub mod head;
 pub mod lanes;
 pub mod path;
+pub mod plan;
+mod planned;
 pub mod shape;
 
 /// The makers and readers of hostile bytes that the tests of whole gateways have.

@@ -68,24 +68,27 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         if status != StatusCode::CONTINUE {
             push_status(out, status);
             // An interim answer has no body, so it has no length either.
-            let length = [Edit::Remove(header::CONTENT_LENGTH)];
-            push_fields(out, fields, asked, &length);
+            push_fields(out, fields, asked, &[], false);
             out.extend_from_slice(b"\r\n");
         }
     } else {
         push_status(out, status);
         let edits = &asked.edits.answer;
         stamp(out, asked, edits);
-        let dated = push_fields(out, fields, asked, edits);
+        let bodyless =
+            asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        // A backend that is asked with `HEAD` tells the length of a body that it does not send.
+        let withheld = !bodyless && framing == Framing::Empty;
+        let dated = push_fields(out, fields, asked, edits, !withheld);
         for (name, value) in Edits::added(edits) {
             push_field(out, name.as_str(), value.as_bytes());
         }
         if !dated && Edits::spare(edits, header::DATE.as_str()) {
             push_field(out, "date", get_cached_date().as_bytes());
         }
-        let bodyless =
-            asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if !bodyless && !matches!(framing, Framing::Length(_) | Framing::Empty) {
+        if withheld {
+            out.extend_from_slice(b"Content-Length: 0\r\n");
+        } else if !bodyless && !matches!(framing, Framing::Length(_)) {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         out.extend_from_slice(connection(asked.keep));
@@ -138,12 +141,14 @@ fn stamp(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &[Edit]) {
     put("X-Krakend-Completed", b"false");
 }
 
-/// Appends what passes of a backend's fields; tells whether `Date` was among them.
+/// Appends what passes of a backend's fields, its length only if the client gets the body; tells whether
+/// `Date` was among them.
 fn push_fields(
     out: &mut Vec<u8>,
     fields: &[Header<'_>],
     asked: &Asked<'_>,
     edits: &[Edit],
+    sized: bool,
 ) -> bool {
     let dialect = asked.ctx.gateway.dialect;
     let nominated = nominations(fields);
@@ -155,6 +160,7 @@ fn push_fields(
                 .iter()
                 .any(|n| n.eq_ignore_ascii_case(name.as_bytes()))
             || !edits.is_empty() && !Edits::spare(edits, name)
+            || !sized && name.eq_ignore_ascii_case("content-length")
         {
             continue;
         }
