@@ -61,37 +61,18 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         // A `HEAD` that a `GET` endpoint answers: the body is not for anybody.
         (framing, keep_alive) = (Framing::Empty, false);
     }
-    if status.is_informational() {
-        if status == StatusCode::SWITCHING_PROTOCOLS {
+    match status {
+        StatusCode::SWITCHING_PROTOCOLS => {
             return Err(NetError::invalid("unexpected 101 Switching Protocols"));
         }
-        if status != StatusCode::CONTINUE {
+        StatusCode::CONTINUE => {}
+        status if status.is_informational() => {
             push_status(out, status);
             // An interim answer has no body, so it has no length either.
             push_fields(out, fields, asked, &[], false);
             out.extend_from_slice(b"\r\n");
         }
-    } else {
-        push_status(out, status);
-        let edits = &asked.edits.answer;
-        stamp(out, asked, edits);
-        let bodyless =
-            asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        // A backend that is asked with `HEAD` tells the length of a body that it does not send.
-        let withheld = !bodyless && framing == Framing::Empty;
-        let dated = push_fields(out, fields, asked, edits, !withheld);
-        for (name, value) in Edits::added(edits) {
-            push_field(out, name.as_str(), value.as_bytes());
-        }
-        if !dated && Edits::spare(edits, header::DATE.as_str()) {
-            push_field(out, "date", get_cached_date().as_bytes());
-        }
-        if withheld {
-            out.extend_from_slice(b"Content-Length: 0\r\n");
-        } else if !bodyless && !matches!(framing, Framing::Length(_)) {
-            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-        }
-        out.extend_from_slice(connection(asked.keep));
+        status => push_final(out, status, &framing, fields, asked),
     }
     Ok(Planned {
         status,
@@ -99,6 +80,36 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         rechunk,
         keep_alive,
     })
+}
+
+/// Appends the client's head of a final answer.
+fn push_final(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    framing: &Framing,
+    fields: &[Header<'_>],
+    asked: &Asked<'_>,
+) {
+    let edits = &asked.edits.answer;
+    let bodyless =
+        asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // A backend that is asked with `HEAD` tells the length of a body that it does not send.
+    let withheld = !bodyless && *framing == Framing::Empty;
+    push_status(out, status);
+    stamp(out, asked, edits);
+    let dated = push_fields(out, fields, asked, edits, !withheld);
+    for (name, value) in Edits::added(edits) {
+        push_field(out, name.as_str(), value.as_bytes());
+    }
+    if !dated && Edits::spare(edits, header::DATE.as_str()) {
+        push_field(out, "date", get_cached_date().as_bytes());
+    }
+    if withheld {
+        out.extend_from_slice(b"Content-Length: 0\r\n");
+    } else if !bodyless && !matches!(framing, Framing::Length(_)) {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(connection(asked.keep));
 }
 
 /// The last field of a head, and its end.

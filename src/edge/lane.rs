@@ -2,7 +2,7 @@
 //! platform. Every decision is made by the same code as on Pingora's path.
 
 use crate::base::{Dialect, Error, Reason, Reply};
-use crate::edge::answer::{self, Asked};
+use crate::edge::answer::{self, Asked, Planned};
 use crate::edge::body::Body;
 use crate::edge::chunks::Fed;
 use crate::edge::duplex::{Down, Duplex, Ended, Patience, Up};
@@ -136,15 +136,8 @@ impl Lane {
             Ok(after) => after,
             Err(failed) => visit.failed(&self.metrics, &mut x, failed).await,
         };
-        let told = Told {
-            method: info.method.as_str(),
-            path: visit.head().raw_path(),
-            status: visit.status,
-            bytes_out: visit.bytes_out,
-            bytes_in: visit.bytes_in,
-        };
         self.metrics.lane(metrics::Lane::Fast);
-        visit.line.seen = Some(finish::finish(&x, &told));
+        visit.line.seen = Some(finish::finish(&x, &visit.told()));
         after
     }
 }
@@ -188,6 +181,17 @@ impl Visit<'_> {
             line.peer,
             line.secure,
         )
+    }
+
+    /// What became of it, for the access line.
+    fn told(&self) -> Told<'_> {
+        Told {
+            method: self.info.method.as_str(),
+            path: self.head().raw_path(),
+            status: self.status,
+            bytes_out: self.bytes_out,
+            bytes_in: self.bytes_in,
+        }
     }
 
     /// Asks limits and stages, then streams.
@@ -401,25 +405,15 @@ impl Visit<'_> {
             Down::new(std::mem::take(&mut room.answer)),
             way.patience(),
         );
-        let (ctx, edits) = (&x.ctx, &x.edits);
-        let (head_only, keep) = (self.info.method == Method::HEAD, self.keep);
-        let draining = self.draining;
-        let mut plan = |head: &[u8], whole: bool, out: &mut Vec<u8>| {
-            let asked = Asked {
-                ctx,
-                edits,
-                method: &way.backend.method,
-                head_only,
-                keep: keep && whole && !draining.load(Ordering::Relaxed),
-            };
-            let planned = answer::plan(head, &asked, out)?;
-            if !planned.status.is_informational() && !std::mem::replace(told, true) {
-                let status = Some(planned.status.as_u16());
-                let called = Ok(Called { status });
-                call::leave(way.backend, way.written.entered, &called, ctx);
-            }
-            Ok(planned)
+        let mut answering = Answering {
+            x,
+            way,
+            head_only: self.info.method == Method::HEAD,
+            keep: self.keep,
+            draining: self.draining,
+            told,
         };
+        let mut plan = |head: &[u8], whole, out: &mut Vec<u8>| answering.plan(head, whole, out);
         let ended = duplex.run(&mut plan).await;
         let reusable = duplex.reusable();
         let Duplex { conn, up, down, .. } = duplex;
@@ -440,6 +434,39 @@ impl Visit<'_> {
             (false, true) => After::Close,
             (false, false) => After::Linger,
         })
+    }
+}
+
+/// What is done with the heads of an answer.
+struct Answering<'a, 'b> {
+    x: &'a Exchange,
+    way: &'a Way<'b>,
+    head_only: bool,
+    keep: bool,
+    draining: &'a AtomicBool,
+    /// Whether the backend's stages know that it answered.
+    told: &'a mut bool,
+}
+
+impl Answering<'_, '_> {
+    /// Makes the client's head of a backend's; `whole` says whether all of the request was sent.
+    fn plan(&mut self, head: &[u8], whole: bool, out: &mut Vec<u8>) -> Result<Planned, NetError> {
+        let Exchange { ctx, edits, .. } = self.x;
+        let backend = self.way.backend;
+        let asked = Asked {
+            ctx,
+            edits,
+            method: &backend.method,
+            head_only: self.head_only,
+            keep: self.keep && whole && !self.draining.load(Ordering::Relaxed),
+        };
+        let planned = answer::plan(head, &asked, out)?;
+        if !planned.status.is_informational() && !std::mem::replace(self.told, true) {
+            let status = Some(planned.status.as_u16());
+            let entered = self.way.written.entered;
+            call::leave(backend, entered, &Ok(Called { status }), ctx);
+        }
+        Ok(planned)
     }
 }
 

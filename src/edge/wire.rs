@@ -12,6 +12,7 @@ use crate::net::Target;
 use crate::net::h1::writer::{self, Sending, is_framing, push_field, push_spelled};
 use crate::pipe::call;
 use crate::proxy::Exchange;
+use crate::proxy::compose::fields_of;
 
 /// What a request becomes for its backend.
 #[derive(Debug)]
@@ -38,45 +39,30 @@ pub async fn request(
     let before = |error: Error| (0, error);
     let path =
         call::wire_target(backend, ctx, head.raw_path(), head.raw_query()).map_err(before)?;
-    let client = ctx.gateway.service.client_ip.resolve(head);
-    let authority = target.authority();
-    let host = authority.host_header.as_bytes();
-    let start = |out: &mut Vec<u8>, path: &str| {
-        writer::start(out, &backend.method, &authority.base_path, path, host).map_err(Error::from)
-    };
     let edits = x.edits.upstream.as_slice();
     let written = if backend.call.is_empty() {
-        start(out, &path).map_err(before)?;
+        start(out, backend, target, &path).map_err(before)?;
+        let client = ctx.gateway.service.client_ip.resolve(head);
         let mut sink = WireSink { out, edits };
         forward_headers(&backend.forward, head, &client, &ctx.request_id, &mut sink);
         sink.added();
         Written { path, entered: 0 }
     } else {
-        let mut headers = Vec::with_capacity(12);
-        forward_headers(
-            &backend.forward,
-            head,
-            &client,
-            &ctx.request_id,
-            &mut headers,
-        );
-        Edits::apply(edits, &mut headers);
+        let headers = call::wire_fields(backend, fields_of(head, backend, x));
         let mut made = Call {
-            headers: call::wire_fields(backend, headers),
+            headers,
             target: path,
         };
         let (entered, admitted) = call::enter(backend, &mut made, ctx).await;
         let after = |error: Error| (entered, error);
         admitted.map_err(after)?;
-        start(out, &made.target).map_err(after)?;
+        start(out, backend, target, &made.target).map_err(after)?;
         let mut sink = WireSink { out, edits: &[] };
         for (name, value) in &made.headers {
             sink.field(FieldName::Known(name), value.as_bytes());
         }
-        Written {
-            path: made.target,
-            entered,
-        }
+        let path = made.target;
+        Written { path, entered }
     };
     let sending = match head.body() {
         BodySize::None => Sending::Nothing,
@@ -86,6 +72,13 @@ pub async fn request(
     writer::finish(out, &backend.method, sending, ctx.gateway.client.closes());
     passing(begun, fed, |part| out.extend_from_slice(part));
     Ok(written)
+}
+
+/// The request line and `Host`.
+fn start(out: &mut Vec<u8>, backend: &Backend, target: &Target, path: &str) -> Result<(), Error> {
+    let authority = target.authority();
+    let host = authority.host_header.as_bytes();
+    writer::start(out, &backend.method, &authority.base_path, path, host).map_err(Error::from)
 }
 
 /// Writes fields behind a request line.
