@@ -13,6 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the drain looks whether all connections are gone.
 const LOOK: Duration = Duration::from_millis(10);
+/// Looks in a row that must find no connection: one that was just accepted is counted a moment later.
+const CALM: u32 = 10;
 /// How often the log is written where it has no thread of its own.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -63,9 +65,11 @@ impl BackgroundService for Drain {
         let deadline = Instant::now() + self.grace;
         let again = second_signal();
         tokio::pin!(again);
+        let mut calm = 0;
         loop {
             let open = self.connections.open();
-            if open == 0 || Instant::now() >= deadline {
+            calm = if open == 0 { calm + 1 } else { 0 };
+            if calm == CALM || Instant::now() >= deadline {
                 log::info!(connections = open; "drained");
                 return leave();
             }
