@@ -10,6 +10,7 @@ pub mod body;
 pub mod chunks;
 pub mod connections;
 pub mod door;
+pub mod down;
 pub mod duplex;
 pub mod gather;
 pub mod head;
