@@ -37,7 +37,7 @@ pub struct Down {
     /// Bytes for the client that it did not take at once.
     pub(super) pending: Vec<u8>,
     taken: usize,
-    flushed: bool,
+    pub(super) flushed: bool,
     pub(super) slow: bool,
     pub(super) done: bool,
     /// Body bytes so far.

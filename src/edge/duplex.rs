@@ -200,7 +200,7 @@ impl<'a> Duplex<'a> {
     }
 
     fn waits(&self) -> Waits {
-        if !self.down.pending.is_empty() {
+        if !self.down.pending.is_empty() || !self.down.flushed {
             Waits::ClientTakes
         } else if self.down.planned.is_some() {
             Waits::Body
