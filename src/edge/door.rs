@@ -215,14 +215,16 @@ impl Door {
                 Box::pin(self.refuse(&mut stream, &prefix, reason, peer)).await;
                 return None;
             }
-            stream = Box::new(Checked::new(stream, chunks));
+            stream = Box::new(Checked::new(Box::new(Gathered::joined(stream)), chunks));
+        } else {
+            stream = Box::new(Gathered::joined(stream));
         }
         let reused = self.hand_over(stream, prefix, stay, shutdown).await?;
-        let (stream, _) = reused.consume();
+        let (mut stream, _) = reused.consume();
         if chunked {
-            return Checked::unwrap(stream);
+            stream = Checked::unwrap(stream)?;
         }
-        Some(stream)
+        Gathered::unwrap(stream).await
     }
 
     /// One request for Pingora's proxy. No `async fn`: the session would lie in the connection's own

@@ -1,4 +1,6 @@
-//! The writes of an HTTP/2 connection, gathered: answers that become ready together leave together.
+//! The writes to a client on the platform's path, gathered: a head and its body leave together, and on
+//! HTTP/2 all answers that become ready together. The listener's streams have no buffer of their own, which
+//! an idle connection would pay for with memory.
 //!
 //! The platform's HTTP/2 connection flushes whenever one of its streams has written something, and each
 //! flush is one or two system calls, which cost more than all else that is done for a small answer. Here
@@ -40,17 +42,35 @@ pub struct Gathered {
     sent: usize,
     /// How much of it waited when others were given their turn.
     asked: usize,
+    /// Whether others write to the stream too, who may be ready.
+    shared: bool,
 }
 
 impl Gathered {
-    /// Gathers the writes to a stream.
+    /// Gathers the writes of many requests to a stream.
     pub fn new(stream: Stream) -> Self {
         Self {
             stream,
             held: Vec::new(),
             sent: 0,
             asked: 0,
+            shared: true,
         }
+    }
+
+    /// Joins the writes of one request: a flush waits for nobody.
+    pub fn joined(stream: Stream) -> Self {
+        Self {
+            shared: false,
+            ..Self::new(stream)
+        }
+    }
+
+    /// The stream itself, if it was wrapped, once it has taken what waits.
+    pub async fn unwrap(stream: Stream) -> Option<Stream> {
+        let mut gathered = stream.into_any().downcast::<Self>().ok()?;
+        let sent = std::future::poll_fn(|cx| Pin::new(&mut *gathered).poll_flush(cx)).await;
+        sent.ok().map(|()| gathered.stream)
     }
 
     /// Hands all that waits to the stream.
@@ -118,7 +138,7 @@ impl AsyncWrite for Gathered {
         let this = self.get_mut();
         let waiting = this.held.len();
         // Asked again only when the last time was of use.
-        if this.sent == 0 && waiting > this.asked && waiting < ENOUGH {
+        if this.shared && this.sent == 0 && waiting > this.asked && waiting < ENOUGH {
             this.asked = waiting;
             // The runtime puts a task that wakes itself behind all that are ready.
             cx.waker().wake_by_ref();

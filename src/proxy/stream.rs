@@ -349,17 +349,18 @@ async fn chunk_or_gone(
     if gateway.dialect == Dialect::Native {
         incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
     }
-    let next = match ready_chunk(incoming).await {
+    let ready = ready_chunk(incoming).await;
+    // What came before a pause, or before a broken end, is the client's.
+    let held = !matches!(ready, Some(Ok(_)));
+    if held && session.req_header().version != Version::HTTP_2 {
+        let gone = |e: Box<pingora::Error>| Error::new(Reason::ClientGone, e.to_string());
+        flush(session).await.map_err(|e| Failed::During(gone(e)))?;
+    }
+    let next = match ready {
         Some(next) => next,
-        None => {
-            if session.req_header().version != Version::HTTP_2 {
-                let gone = |e: Box<pingora::Error>| Error::new(Reason::ClientGone, e.to_string());
-                flush(session).await.map_err(|e| Failed::During(gone(e)))?;
-            }
-            unless_gone(session, pin!(incoming.chunk()))
-                .await
-                .map_err(Failed::During)?
-        }
+        None => unless_gone(session, pin!(incoming.chunk()))
+            .await
+            .map_err(Failed::During)?,
     };
     next.map_err(|error| Failed::During(Error::from(error)))
 }

@@ -144,8 +144,8 @@ pub fn start(
         tls,
     );
     let mut traffic = Service::new("traffic".to_owned(), door);
-    // The door reads into its own buffer; the write buffer stays, it joins head and body.
-    let buffers = L4BufferSettings::default().read(0);
+    // Who reads and writes has buffers of its own, and only while there is something in them.
+    let buffers = L4BufferSettings::unbuffered();
     traffic.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
     server.add_service(traffic);
     if let Some(at) = options.metrics {
