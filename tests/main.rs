@@ -19,6 +19,7 @@ mod chaos;
 mod composing;
 mod configuration;
 mod demo;
+mod edge;
 mod forwarding;
 mod framing;
 mod http2;

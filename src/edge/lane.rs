@@ -410,7 +410,7 @@ impl Visit<'_> {
             x,
             way,
             head_only: self.info.method == Method::HEAD,
-            keep: self.keep,
+            keep: &mut self.keep,
             draining: self.draining,
             told,
         };
@@ -443,7 +443,8 @@ struct Answering<'a, 'b> {
     x: &'a Exchange,
     way: &'a Way<'b>,
     head_only: bool,
-    keep: bool,
+    /// Whether the client may stay.
+    keep: &'a mut bool,
     draining: &'a AtomicBool,
     /// Whether the backend's stages know that it answered.
     told: &'a mut bool,
@@ -454,12 +455,14 @@ impl Answering<'_, '_> {
     fn plan(&mut self, head: &[u8], whole: bool, out: &mut Vec<u8>) -> Result<Planned, NetError> {
         let Exchange { ctx, edits, .. } = self.x;
         let backend = self.way.backend;
+        // The process may have begun to end since the request came.
+        *self.keep &= !self.draining.load(Ordering::Relaxed);
         let asked = Asked {
             ctx,
             edits,
             method: &backend.method,
             head_only: self.head_only,
-            keep: self.keep && whole && !self.draining.load(Ordering::Relaxed),
+            keep: *self.keep && whole,
         };
         let planned = answer::plan(head, &asked, out)?;
         if !planned.status.is_informational() && !std::mem::replace(self.told, true) {

@@ -1,6 +1,7 @@
 //! A backend that takes exact messages only: one whole request by [`strict`], nothing between two of them,
 //! nothing behind one before it was answered. Whatever else comes is a violation, kept with its bytes.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +21,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     violations: Mutex<Vec<String>>,
     cut: AtomicUsize,
-    open: Mutex<Vec<TcpStream>>,
+    open: Mutex<HashMap<usize, TcpStream>>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -43,13 +44,18 @@ impl Recorder {
         let shared = Arc::new(Shared::default());
         let ours = Arc::clone(&shared);
         let acceptor = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for (number, stream) in listener.incoming().flatten().enumerate() {
                 if ours.ended.load(Ordering::Acquire) {
                     return;
                 }
-                lock(&ours.open).extend(stream.try_clone());
+                let another = stream.try_clone().expect("a connection can be held twice");
+                lock(&ours.open).insert(number, another);
                 let shared = Arc::clone(&ours);
-                std::thread::spawn(move || shared.converse(stream));
+                std::thread::spawn(move || {
+                    shared.converse(stream);
+                    // Held on to, it would stay open, and take the place of a later one in the end.
+                    lock(&shared.open).remove(&number);
+                });
             }
         });
         Self {
@@ -83,7 +89,7 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
-        for stream in lock(&self.shared.open).iter() {
+        for stream in lock(&self.shared.open).values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
         let woken = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
