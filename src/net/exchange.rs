@@ -5,7 +5,6 @@
 //! what it says meanwhile is kept up to a bound.
 
 use std::future::poll_fn;
-use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::h1::framing::Framing;
 use super::h1::writer::{LAST_CHUNK, push_chunk};
 use super::h1::{AnswerHead, HeadParser};
 use super::interim::{Interim, Interims};
-use super::io::{Conn, poll_through};
+use super::io::{self, Came, Conn};
 use crate::base::Reason;
 
 /// Interim answers before the final one.
@@ -125,7 +124,9 @@ struct Talk<'a> {
     method: &'a Method,
     parser: HeadParser,
     head: Option<AnswerHead>,
-    /// What came behind the head.
+    /// What came behind the head with it.
+    front: Bytes,
+    /// What came after that.
     body: Vec<u8>,
     /// Follows `body` to know when an early answer is complete.
     probe: Framing,
@@ -148,6 +149,7 @@ impl<'a> Talk<'a> {
             method,
             parser: HeadParser::new(),
             head: None,
+            front: Bytes::new(),
             body: Vec::new(),
             probe: Framing::Empty,
             interim: 0,
@@ -247,7 +249,7 @@ impl<'a> Talk<'a> {
     /// Reads what the backend says while we are sending. Ready with `false` when sending is of no use
     /// any more, otherwise pending.
     fn watch(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
-        while self.body.len() < EARLY {
+        while self.front.len() + self.body.len() < EARLY {
             ready!(self.poll_read(cx))?;
             if let Some(head) = &self.head
                 && (head.status >= StatusCode::MULTIPLE_CHOICES || self.probe.done())
@@ -260,24 +262,27 @@ impl<'a> Talk<'a> {
 
     /// Reads once, into the head or behind it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let Self {
-            conn,
-            method,
-            parser,
-            head,
-            body,
-            probe,
-            interim,
-            interims,
-            touched,
-            ..
-        } = self;
-        let took = ready!(poll_through(&mut conn.io, cx, |bytes| {
-            if bytes.is_empty() {
-                return Ok(false);
-            }
-            *touched = true;
-            let behind = read_head(bytes, parser, head, method, |found| {
+        let came = match ready!(io::poll_read(&mut self.conn.io, cx)) {
+            Ok(came) => came,
+            Err(error) => return Poll::Ready(Err(self.failed(&error))),
+        };
+        Poll::Ready(if came.bytes().is_empty() {
+            self.ended()
+        } else {
+            self.touched = true;
+            self.understand(came).map_err(Failure::new)
+        })
+    }
+
+    fn understand(&mut self, came: Came) -> Result<(), NetError> {
+        let bytes = came.bytes();
+        let (interim, interims) = (&mut self.interim, self.interims);
+        let behind = read_head(
+            bytes,
+            &mut self.parser,
+            &mut self.head,
+            self.method,
+            |found| {
                 *interim += 1;
                 if *interim > MOST_INTERIM {
                     return Err(too_many());
@@ -286,22 +291,23 @@ impl<'a> Talk<'a> {
                     interims.push(found);
                 }
                 Ok(())
-            })?;
-            if let Some(found) = head {
-                if body.is_empty() && *probe == Framing::Empty {
-                    *probe = found.framing.clone();
-                }
-                probe.feed(behind)?;
-                body.extend_from_slice(behind);
-            }
-            Ok(true)
-        }));
-        Poll::Ready(match took {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => self.ended(),
-            Ok(Err(error)) => Err(Failure::new(error)),
-            Err(error) => Err(self.failed(&error)),
-        })
+            },
+        )?;
+        let Some(found) = &self.head else {
+            return Ok(());
+        };
+        let first = self.front.is_empty() && self.body.is_empty();
+        if first && self.probe == Framing::Empty {
+            self.probe = found.framing.clone();
+        }
+        self.probe.feed(behind)?;
+        if first {
+            let from = bytes.len() - behind.len();
+            self.front = came.keep(from);
+        } else {
+            self.body.extend_from_slice(behind);
+        }
+        Ok(())
     }
 
     /// The backend closed its side.
@@ -323,7 +329,7 @@ impl<'a> Talk<'a> {
         Err(Failure { error, untouched })
     }
 
-    fn failed(&mut self, error: &io::Error) -> Failure {
+    fn failed(&mut self, error: &std::io::Error) -> Failure {
         let error = self.broken.take().unwrap_or_else(|| {
             NetError::socket("read", self.conn.io.local(), self.conn.peer, error)
         });
@@ -337,10 +343,12 @@ impl<'a> Talk<'a> {
     async fn finish(mut self) -> Result<Answer, Failure> {
         loop {
             if let Some(head) = self.head.take() {
-                return Ok(Answer {
-                    head,
-                    rest: Bytes::from(self.body),
-                });
+                let rest = if self.body.is_empty() {
+                    self.front
+                } else {
+                    [&self.front[..], &self.body].concat().into()
+                };
+                return Ok(Answer { head, rest });
             }
             poll_fn(|cx| self.poll_read(cx)).await?;
         }

@@ -10,7 +10,7 @@ use super::error::NetError;
 use super::exchange::Answer;
 use super::h1::Framing;
 use super::h2::H2Body;
-use super::io::{Conn, poll_through};
+use super::io::{self, Conn};
 use super::pool::{self, Limits};
 
 /// A backend's answer: the head, and the body as it comes. Reading the body to its end gives the
@@ -167,13 +167,11 @@ impl H1Body {
                 self.settle();
                 return Ok(None);
             }
-            if let Some(chunk) = self.read().await? {
-                return Ok(Some(chunk));
-            }
+            self.read().await?;
         }
     }
 
-    /// The next piece of what was read with the head, without copying it.
+    /// The next piece of what was read, without copying it.
     fn kept(&mut self) -> Result<Option<Bytes>, NetError> {
         while !self.framing.done() && !self.rest.is_empty() {
             let piece = self.framing.next(&self.rest)?;
@@ -187,41 +185,23 @@ impl H1Body {
         Ok(None)
     }
 
-    /// Reads once; `None` when it was framing only, or the end.
-    async fn read(&mut self) -> Result<Option<Bytes>, NetError> {
-        let Self {
-            conn,
-            framing,
-            keep,
-            ..
-        } = self;
-        let Some(open) = conn else {
+    /// Reads once; the end of the connection may be that of the body.
+    async fn read(&mut self) -> Result<(), NetError> {
+        let Some(open) = &mut self.conn else {
             return Err(NetError::unexpected_eof());
         };
-        let taken = poll_fn(|cx| {
-            poll_through(&mut open.io, cx, |bytes| {
-                if bytes.is_empty() {
-                    *keep = None;
-                    return framing.eof().map(|()| None);
-                }
-                let mut data = BytesMut::new();
-                let used = framing.decode(bytes, |part| data.extend_from_slice(part))?;
-                if used < bytes.len() {
-                    // Bytes that nobody asked for: the next answer could not be trusted.
-                    *keep = None;
-                }
-                Ok((!data.is_empty()).then(|| data.freeze()))
-            })
-        })
-        .await;
-        let chunk = match taken {
-            Ok(chunk) => chunk?,
+        let came = match poll_fn(|cx| io::poll_read(&mut open.io, cx)).await {
+            Ok(came) => came,
             Err(error) => {
                 return Err(NetError::socket("read", open.io.local(), open.peer, &error));
             }
         };
-        self.settle();
-        Ok(chunk)
+        if came.bytes().is_empty() {
+            self.keep = None;
+            return self.framing.eof();
+        }
+        self.rest = came.keep(0);
+        Ok(())
     }
 
     /// Gives the connection away once the whole body was read from it.

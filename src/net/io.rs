@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Bytes, BytesMut};
 use pingora::protocols::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Bytes read at once; large, because one read per 100 KiB of body is what makes streaming cheap.
@@ -18,8 +19,58 @@ pub const SCRATCH: usize = 128 * 1024;
 /// body in one write.
 pub const ROOM: usize = 8 * 1024;
 
+/// A read of so many bytes is kept in the buffer it was read into; less is copied, so that nobody who waits
+/// for a slow reader holds much more than what that reader is to get.
+const KEPT: usize = SCRATCH / 2;
+
 thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    static GIVEN: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// What came with one read; nothing at the end.
+#[derive(Debug)]
+pub struct Came(BytesMut);
+
+impl Came {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes from a place on, to keep: a large piece without copying it.
+    pub fn keep(mut self, from: usize) -> Bytes {
+        let rest = self.0.get(from..).unwrap_or_default();
+        if rest.len() < KEPT {
+            return Bytes::copy_from_slice(rest);
+        }
+        std::mem::take(&mut self.0).freeze().slice(from..)
+    }
+}
+
+impl Drop for Came {
+    fn drop(&mut self) {
+        if self.0.capacity() > 0 {
+            let mut buffer = std::mem::take(&mut self.0);
+            buffer.clear();
+            let _ = GIVEN.try_with(|place| place.set(buffer));
+        }
+    }
+}
+
+/// Reads once through a buffer of this thread. It is busy only while data is there, so waiting connections
+/// hold none; taken away with a large piece, it is replaced by one that nobody has to clear.
+pub fn poll_read<S>(stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<Came>>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut came = Came(GIVEN.take());
+    if came.0.capacity() < SCRATCH {
+        came.0 = BytesMut::with_capacity(SCRATCH);
+    }
+    let read = pin!(stream.read_buf(&mut came.0));
+    ready!(read.poll(cx))?;
+    Poll::Ready(Ok(came))
 }
 
 /// Reads once through this thread's buffer and hands what came to `take`; nothing means the end. The
