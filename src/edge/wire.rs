@@ -5,12 +5,13 @@ use crate::edge::body::passing;
 use crate::edge::chunks::Fed;
 use crate::edge::head::WireHead;
 use crate::gateway::head::{BodySize, Head};
-use crate::gateway::headers::{FieldName, FieldSink, OwnName, forward_headers};
+use crate::gateway::headers::{FieldName, FieldSink};
 use crate::gateway::snapshot::Backend;
-use crate::gateway::stage::{Call, Edit, Edits};
+use crate::gateway::stage::Call;
 use crate::net::Target;
-use crate::net::h1::writer::{self, Sending, is_framing, push_field, push_spelled};
+use crate::net::h1::writer::{self, Sending};
 use crate::pipe::call;
+use crate::pipe::wire::{self, WireSink};
 use crate::proxy::Exchange;
 use crate::proxy::compose::fields_of;
 
@@ -41,11 +42,7 @@ pub async fn request(
         call::wire_target(backend, ctx, head.raw_path(), head.raw_query()).map_err(before)?;
     let edits = x.edits.upstream.as_slice();
     let written = if backend.call.is_empty() {
-        start(out, backend, target, &path).map_err(before)?;
-        let client = ctx.gateway.service.client_ip.resolve(head);
-        let mut sink = WireSink { out, edits };
-        forward_headers(&backend.forward, head, &client, &ctx.request_id, &mut sink);
-        sink.added();
+        wire::head(head, &path, (ctx, edits), (backend, target), out).map_err(before)?;
         Written { path, entered: 0 }
     } else {
         let headers = call::wire_fields(backend, fields_of(head, backend, x));
@@ -56,8 +53,8 @@ pub async fn request(
         let (entered, admitted) = call::enter(backend, &mut made, ctx).await;
         let after = |error: Error| (entered, error);
         admitted.map_err(after)?;
-        start(out, backend, target, &made.target).map_err(after)?;
-        let mut sink = WireSink { out, edits: &[] };
+        wire::start(out, &made.target, (backend, target)).map_err(after)?;
+        let mut sink = WireSink::new(out, &[]);
         for (name, value) in &made.headers {
             sink.field(FieldName::Known(name), value.as_bytes());
         }
@@ -72,45 +69,4 @@ pub async fn request(
     writer::finish(out, &backend.method, sending, ctx.gateway.client.closes());
     passing(begun, fed, |part| out.extend_from_slice(part));
     Ok(written)
-}
-
-/// The request line and `Host`.
-fn start(out: &mut Vec<u8>, backend: &Backend, target: &Target, path: &str) -> Result<(), Error> {
-    let authority = target.authority();
-    let host = authority.host_header.as_bytes();
-    writer::start(out, &backend.method, &authority.base_path, path, host).map_err(Error::from)
-}
-
-/// Writes fields behind a request line.
-struct WireSink<'o> {
-    out: &'o mut Vec<u8>,
-    edits: &'o [Edit],
-}
-
-impl WireSink<'_> {
-    /// What the edits add, behind all else.
-    fn added(&mut self) {
-        for (name, value) in Edits::added(self.edits) {
-            if !is_framing(name) {
-                push_field(self.out, name.as_str(), value.as_bytes());
-            }
-        }
-    }
-}
-
-impl FieldSink for WireSink<'_> {
-    fn own(&mut self, name: &OwnName, value: &[u8]) {
-        if self.edits.is_empty() || Edits::spare(self.edits, name.spelled) {
-            push_spelled(self.out, name.spelled, value);
-        }
-    }
-
-    fn field(&mut self, name: FieldName<'_>, value: &[u8]) {
-        // Names of the client's that frame a message are never copied; those of stages may be.
-        let framing = matches!(name, FieldName::Known(name) if is_framing(name));
-        let name = name.as_str();
-        if !framing && (self.edits.is_empty() || Edits::spare(self.edits, name)) {
-            push_field(self.out, name, value);
-        }
-    }
 }

@@ -90,6 +90,18 @@ pub struct Outgoing<'a, 'b> {
     pub interims: Option<&'a Interims>,
 }
 
+/// A request to an HTTP/1.1 backend whose head is written already.
+pub struct Written<'a, 'b> {
+    /// The method.
+    pub method: &'a Method,
+    /// The head, and as much of the body as goes with it.
+    pub first: &'a [u8],
+    /// The rest of the body and, unless it goes in chunks, its length.
+    pub rest: Option<(&'b mut dyn BodySource, Option<u64>)>,
+    /// As that of [`Outgoing`].
+    pub patience: Option<Duration>,
+}
+
 /// How a client connects.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -217,6 +229,65 @@ impl Client {
         self.exchange(way, target, &mut out, deadline)
             .await
             .map_err(|failure| failure.error)
+    }
+
+    /// As [`Client::send`], for a target that is spoken to in HTTP/1.1 and a head that was written for it.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn send_written(
+        &self,
+        target: &Target,
+        mut out: Written<'_, '_>,
+        deadline: Deadline,
+    ) -> Result<Incoming, NetError> {
+        let conn = self.connection(target, deadline, true).await?;
+        let reused = conn.reused;
+        let failure = match self.exchange_written(conn, &mut out, deadline).await {
+            Ok(incoming) => return Ok(incoming),
+            Err(failure) => failure,
+        };
+        let replayable = out.rest.is_none() && out.method.is_idempotent();
+        if !(reused && failure.untouched && replayable) {
+            return Err(failure.error);
+        }
+        let conn = self.connection(target, deadline, false).await?;
+        self.exchange_written(conn, &mut out, deadline)
+            .await
+            .map_err(|failure| failure.error)
+    }
+
+    async fn exchange_written(
+        &self,
+        mut conn: Conn,
+        out: &mut Written<'_, '_>,
+        deadline: Deadline,
+    ) -> Result<Incoming, Failure> {
+        let deadline = match out.patience {
+            Some(_) => Deadline::NEVER,
+            None => deadline,
+        };
+        let waits = self.waits(out.patience);
+        let rest = match &mut out.rest {
+            Some((source, length)) => Rest::Source(&mut **source, *length),
+            None => Rest::Nothing,
+        };
+        let answer = exchange(&mut conn, out.method, out.first, rest, waits, None);
+        let late = || Err(Failure::new(NetError::deadline()));
+        let answer = deadline.run(answer).await.unwrap_or_else(late)?;
+        let keep = (!self.options.disable_keep_alives).then_some(self.limits);
+        Ok(Incoming::h1(conn, answer, keep, deadline))
+    }
+
+    fn waits(&self, patience: Option<Duration>) -> Waits {
+        let head = match (self.options.head_timeout, patience) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Waits {
+            head,
+            stall: patience,
+        }
     }
 
     /// A connection on which the caller speaks HTTP/1.1 by itself: a pooled one if that is wanted and
@@ -419,14 +490,7 @@ impl Client {
             }
             _ => Rest::Nothing,
         };
-        let head_timeout = match (self.options.head_timeout, out.patience) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        let waits = Waits {
-            head: head_timeout,
-            stall: out.patience,
-        };
+        let waits = self.waits(out.patience);
         let answer = exchange(&mut conn, method, &first, rest, waits, out.interims).await?;
         if first.capacity() <= 2 * JOINED {
             OUT.set(first);

@@ -4,6 +4,7 @@
 pub mod call;
 pub mod compose;
 pub mod redirect;
+pub mod wire;
 
 pub use call::{Inbound, Request, wire_target};
 pub use compose::{Composed, compose};

@@ -97,6 +97,44 @@ pub fn streamed(
     Ok(parts.into())
 }
 
+/// Makes the head of a streamed answer for an HTTP/2 client of a backend's own fields. Native only, where
+/// nothing is inflated.
+///
+/// # Errors
+/// When the head is full.
+pub fn moved(
+    status: StatusCode,
+    mut fields: HeaderMap,
+    ctx: &Ctx,
+) -> pingora::Result<ResponseHeader> {
+    for name in nominated(&fields) {
+        fields.remove(name);
+    }
+    let stay = |name: &&HeaderName| stays(name.as_str().as_bytes(), Dialect::Native);
+    let gone: Vec<HeaderName> = fields.keys().filter(stay).cloned().collect();
+    for name in gone {
+        fields.remove(name);
+    }
+    let full = |_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader);
+    if let Some((name, value)) = &ctx.gateway.service.version_header {
+        fields.try_insert(name, value.clone()).map_err(full)?;
+    }
+    if !ctx.request_id.is_empty()
+        && let Ok(mut id) = HeaderValue::from_str(&ctx.request_id)
+    {
+        // Never the same twice: in the table of a connection's fields it would only displace others.
+        id.set_sensitive(true);
+        fields.try_insert(X_REQUEST_ID, id).map_err(full)?;
+    }
+    let completed = HeaderValue::from_static("false");
+    fields
+        .try_insert(X_KRAKEND_COMPLETED, completed)
+        .map_err(full)?;
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    (parts.status, parts.version, parts.headers) = (status, Version::HTTP_2, fields);
+    Ok(parts.into())
+}
+
 /// Builds the client's head of an interim answer from a backend's. Native only.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod builtin;
 pub mod compose;
+pub mod direct;
 pub mod failure;
 pub mod finish;
 pub mod head;

@@ -7,13 +7,13 @@
 
 use crate::base::{Dialect, Error, Reason};
 use crate::gateway::head::BodySize;
-use crate::gateway::snapshot::Backend;
+use crate::gateway::snapshot::{Backend, Endpoint};
 use crate::gateway::stage::{Call, Called};
 use crate::net::{Deadline, Incoming, Interims, NetError, OutBody};
 use crate::pipe::call::{self, Exchange as Exchanged, Fields, Inbound, Request};
 use crate::proxy::compose::{take, unless_gone};
 use crate::proxy::upload::{SessionBody, Upload};
-use crate::proxy::{Exchange, answer, interim};
+use crate::proxy::{Exchange, answer, direct, interim};
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use http::{Method, Version, header};
@@ -57,13 +57,31 @@ pub async fn serve(
     let Some(endpoint) = x.ctx.endpoint.and_then(|id| gateway.endpoints.get(id)) else {
         return Err(Error::from(Reason::Internal).into());
     };
+    x.ctx.backend = Some(0);
+    if direct::fits(session, endpoint, backend) {
+        let sent = direct::exchange(session, x, (endpoint, backend)).await;
+        let mut incoming = sent.inspect_err(|_| backend.meters.errors.inc())?;
+        incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
+        return relay(session, x, backend, incoming).await;
+    }
+    // Boxed: only one of the two is ever needed, and this one is larger.
+    let incoming = Box::pin(ask(session, x, (endpoint, backend))).await?;
+    relay(session, x, backend, incoming).await
+}
+
+/// Asks the backend as the pipe does, stages and all.
+async fn ask(
+    session: &mut Session,
+    x: &mut Exchange,
+    (endpoint, backend): (&Endpoint, &Backend),
+) -> Result<Incoming, Failed> {
+    let gateway = Arc::clone(&x.ctx.gateway);
     let started = Instant::now();
     let taken = take(session, std::slice::from_ref(backend), x);
     if taken.expects_continue {
         let told = session.as_downstream_mut().write_continue_response().await;
         told.map_err(|error| Error::new(Reason::ClientGone, error.to_string()))?;
     }
-    x.ctx.backend = Some(0);
     let inbound = Inbound {
         ctx: &x.ctx,
         endpoint,
@@ -99,7 +117,7 @@ pub async fn serve(
     if gateway.dialect == Dialect::Native {
         incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
     }
-    relay(session, x, backend, incoming).await
+    Ok(incoming)
 }
 
 /// What is left of the client's side while the request is sent.
@@ -185,9 +203,14 @@ async fn relay(
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let inflate = backend.inflate && packed && asked_for_gzip(session, backend);
     let version = session.req_header().version;
-    let fields = &incoming.headers;
-    let mut head = answer::streamed(incoming.status, fields, version, inflate, &x.ctx)
-        .map_err(|error| Error::new(Reason::BackendInvalid, error.to_string()))?;
+    let native = x.ctx.gateway.dialect == Dialect::Native;
+    let head = if native && version == Version::HTTP_2 {
+        let fields = std::mem::take(&mut incoming.headers);
+        answer::moved(incoming.status, fields, &x.ctx)
+    } else {
+        answer::streamed(incoming.status, &incoming.headers, version, inflate, &x.ctx)
+    };
+    let mut head = head.map_err(|error| Error::new(Reason::BackendInvalid, error.to_string()))?;
     answer::edit(&mut head, &x.edits).map_err(|e| Error::new(Reason::Internal, e.to_string()))?;
     let status = incoming.status.as_u16();
     let bodyless = matches!(status, 204 | 304) || session.req_header().method == Method::HEAD;

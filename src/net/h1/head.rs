@@ -132,7 +132,8 @@ fn parse(bytes: &[u8], method: &Method) -> Result<AnswerHead, NetError> {
     let mut room = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let (meaning, fields) = parse_raw(bytes, &mut room, method)?;
     let block = Bytes::copy_from_slice(bytes);
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    // With room for what a gateway adds.
+    let mut headers = HeaderMap::with_capacity(fields.len() + 5);
     for field in fields {
         // The values share one copy of the head: a reference each instead of an allocation.
         let value = HeaderValue::from_maybe_shared(block.slice_ref_or_copy(bytes, field.value));
