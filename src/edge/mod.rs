@@ -20,3 +20,4 @@ pub mod reader;
 pub mod room;
 pub mod timer;
 pub mod wire;
+mod wrapped;
