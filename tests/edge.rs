@@ -498,3 +498,33 @@ fn a_second_request_of_a_client_that_leaves_is_not_sent() {
         assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), "other", "{lane}");
     }
 }
+
+#[test]
+fn an_upgrade_that_connection_does_not_name_is_none() {
+    for lane in LANES {
+        let origin = echo();
+        let gateway = gateway(&origin, lane);
+        let mut client = gateway.client();
+        let one = |more: &str, tag: &str| {
+            format!("GET /x HTTP/1.1\r\nHost: gw\r\n{more}X-Tag: {tag}\r\n\r\n")
+        };
+        for more in [
+            "Upgrade: websocket\r\n",
+            "Upgrade: h2c\r\nConnection: keep-alive\r\n",
+        ] {
+            client.send(one(more, "a") + &one("", "b"));
+            for tag in ["\"a\"", "\"b\""] {
+                let answer = client.answer();
+                assert_eq!(
+                    (answer.status(), answer.text().as_str()),
+                    (200, tag),
+                    "{lane}"
+                );
+            }
+        }
+        for request in origin.requests() {
+            assert_eq!(request.header("upgrade"), None, "{lane}");
+            assert_eq!(request.header("connection"), None, "{lane}");
+        }
+    }
+}

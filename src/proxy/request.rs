@@ -168,7 +168,17 @@ pub fn expects_continue(head: &dyn Head) -> bool {
             .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Whether a client wants to switch protocols.
+/// Whether a client wants to switch protocols: an `Upgrade` that `Connection` does not name is none (RFC 9110
+/// section 7.8).
 pub fn wants_upgrade(head: &dyn Head) -> bool {
-    head.version() == "1.1" && head.header(&header::UPGRADE).is_some()
+    if head.version() != "1.1" || head.header(&header::UPGRADE).is_none() {
+        return false;
+    }
+    let mut named = false;
+    head.each(&mut |name, value| {
+        let mut options = value.split(|&byte| byte == b',');
+        named |= name.eq_ignore_ascii_case("connection")
+            && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    });
+    named
 }
