@@ -18,7 +18,7 @@ use tokio_rustls::rustls::{
     SupportedProtocolVersion,
 };
 
-use super::support::{Gateway, Head, Origin, PATIENCE};
+use super::support::{Gateway, Head, Origin, PATIENCE, eventually};
 
 /// An authority and what it has signed, as PEM files in a folder.
 struct Certificates {
@@ -431,6 +431,33 @@ fn backends_are_believed_only_with_a_certificate_of_a_known_authority() {
                 );
             }
         }
+    }
+}
+
+/// Until a backend has chosen HTTP/1.1, nobody knows that it will.
+#[test]
+fn a_backend_that_has_chosen_http11_is_called_on_the_fast_lane() {
+    let certificates = Certificates::new();
+    certificates.sign("backend", &["127.0.0.1"]);
+    let port = secure_origin(&certificates, "backend");
+    let ca = json!({"ca_certs": [certificates.path("ca.pem")]});
+    let gateway = Gateway::setup()
+        .lane(Some("auto"))
+        .native(calling(port, ca));
+    let served = |lane: &str| {
+        let series = format!("hanzo_gateway_lane_requests_total{{lane=\"{lane}\"}} ");
+        let metrics = gateway.metrics();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
+        line.map_or(0, |value| value.parse().unwrap())
+    };
+    for request in 1..=4 {
+        assert_eq!(gateway.get("/raw").json(), json!({"tls": true}));
+        // The first tells what the others may do.
+        let counts = || Some((served("pingora"), served("fast")));
+        let counts = eventually("the lane counters", || {
+            counts().filter(|(p, f)| p + f == request)
+        });
+        assert_eq!(counts, (1, request - 1));
     }
 }
 

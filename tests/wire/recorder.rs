@@ -2,7 +2,7 @@
 //! nothing behind one before it was answered. Whatever else comes is a violation, kept with its bytes.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,8 +105,12 @@ impl Shared {
         let _ = stream.set_nodelay(true);
         let mut held = Vec::new();
         let mut piece = [0; 16 << 10];
-        while let Ok(read @ 1..) = stream.read(&mut piece) {
-            held.extend_from_slice(&piece[..read]);
+        loop {
+            match stream.read(&mut piece) {
+                Ok(read @ 1..) => held.extend_from_slice(&piece[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                _ => break,
+            }
             match strict::request(&held, From::Gateway) {
                 Ok(None) => {}
                 Ok(Some((request, end))) => {
