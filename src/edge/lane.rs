@@ -205,7 +205,8 @@ impl Visit<'_> {
         let endpoint = endpoint.map_err(Error::from)?;
         let backend = match &endpoint.plan {
             Plan::Stream(backend) => backend,
-            Plan::Compose(plan) => return self.compose(x, endpoint, plan).await,
+            // Boxed: it is large, and a stream would carry its room for nothing.
+            Plan::Compose(plan) => return Box::pin(self.compose(x, endpoint, plan)).await,
         };
         x.ctx.backend = Some(0);
         x.upload.count(self.fed.data).map_err(Error::from)?;

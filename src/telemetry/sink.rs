@@ -17,7 +17,7 @@ const CAPACITY: usize = 2 << 20;
 /// Above this the writer is woken at once, below it writes at its own pace.
 const WAKE_AT: usize = 256 << 10;
 /// How long a line may wait when little happens.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(200);
 /// Lines of several threads are written in pieces of about this size.
 const PIECE: usize = 64 << 10;
 /// Longest line for which a thread keeps its memory.
