@@ -2,18 +2,15 @@
 //! checked, what the client does not take at once is kept.
 
 use crate::edge::answer::Planned;
-use crate::net::NetError;
 use crate::net::h1::head::{MAX_HEAD, find_end};
 use crate::net::h1::writer::{LAST_CHUNK, push_chunk};
+use crate::net::{NetError, interim};
 use pingora::protocols::Stream;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
-
-/// Interim answers before the final one.
-const MOST_INTERIM: u32 = 32;
 
 /// Makes the client's head of a backend's: the bytes of the one, whether the client may stay, and where
 /// the other goes.
@@ -209,11 +206,7 @@ impl Down {
                 self.planned = Some(planned);
                 return Ok(Some(at));
             }
-            self.interim += 1;
-            if self.interim > MOST_INTERIM {
-                let text = "net/http: too many 1xx informational responses";
-                return Err(NetError::invalid(text));
-            }
+            interim::count(&mut self.interim)?;
         }
     }
 

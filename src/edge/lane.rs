@@ -52,6 +52,17 @@ pub enum After {
     NotOurs,
 }
 
+impl After {
+    /// What follows an answer: whether the client was told to stay, and whether all of its request was read.
+    const fn of(keep: bool, received: bool) -> Self {
+        match (keep, received) {
+            (true, _) => Self::Again,
+            (false, true) => Self::Close,
+            (false, false) => Self::Linger,
+        }
+    }
+}
+
 /// One request on the lane.
 struct Visit<'a> {
     line: &'a mut Line,
@@ -150,12 +161,8 @@ fn work(head: &WireHead<'_>, x: &mut Exchange) -> Option<Work> {
     Some(match route(head, x) {
         Ok(Routed::Endpoint(id)) => {
             let endpoint = x.ctx.gateway.endpoints.get(id)?;
-            let fast = endpoint.lane.is_ok()
-                && match &endpoint.plan {
-                    Plan::Stream(backend) => backend.hosts.speak_http1(),
-                    Plan::Compose(_) => true,
-                };
-            fast.then_some(Work::Endpoint(id))?
+            endpoint.lane_now().ok()?;
+            Work::Endpoint(id)
         }
         Ok(Routed::Builtin(which)) if builtin::wants_body(which) => return None,
         Ok(Routed::Builtin(which)) => Work::Builtin(which),
@@ -266,11 +273,7 @@ impl Visit<'_> {
         if !head_only {
             self.bytes_out = reply.body.len() as u64;
         }
-        match (keep, received) {
-            (true, _) => After::Again,
-            (false, true) => After::Close,
-            (false, false) => After::Linger,
-        }
+        After::of(keep, received)
     }
 
     /// Answers with a composed answer.
@@ -431,11 +434,8 @@ impl Visit<'_> {
         if reusable {
             way.gateway.client.keep(conn);
         }
-        Ok(match (self.keep && down.keeps_client, self.body.done()) {
-            (true, _) => After::Again,
-            (false, true) => After::Close,
-            (false, false) => After::Linger,
-        })
+        let keep = self.keep && down.keeps_client;
+        Ok(After::of(keep, self.body.done()))
     }
 }
 

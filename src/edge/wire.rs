@@ -4,16 +4,15 @@ use crate::base::Error;
 use crate::edge::body::passing;
 use crate::edge::chunks::Fed;
 use crate::edge::head::WireHead;
-use crate::gateway::head::{BodySize, Head};
+use crate::gateway::head::Head;
 use crate::gateway::headers::{FieldName, FieldSink};
 use crate::gateway::snapshot::Backend;
 use crate::gateway::stage::Call;
 use crate::net::Target;
-use crate::net::h1::writer::{self, Sending};
 use crate::pipe::call;
 use crate::pipe::wire::{self, WireSink};
 use crate::proxy::Exchange;
-use crate::proxy::compose::fields_of;
+use crate::proxy::compose::fields_for;
 
 /// What a request becomes for its backend.
 #[derive(Debug)]
@@ -45,7 +44,9 @@ pub async fn request(
         wire::head(head, &path, (ctx, edits), (backend, target), out).map_err(before)?;
         Written { path, entered: 0 }
     } else {
-        let headers = call::wire_fields(backend, fields_of(head, backend, x));
+        let fields = fields_for(head, std::slice::from_ref(backend), x);
+        let fields = fields.into_iter().next().unwrap_or_default();
+        let headers = call::wire_fields(backend, fields);
         let mut made = Call {
             headers,
             target: path,
@@ -61,12 +62,7 @@ pub async fn request(
         let path = made.target;
         Written { path, entered }
     };
-    let sending = match head.body() {
-        BodySize::None => Sending::Nothing,
-        BodySize::Known(length) => Sending::Length(length),
-        BodySize::Unknown => Sending::Chunked,
-    };
-    writer::finish(out, &backend.method, sending, ctx.gateway.client.closes());
+    wire::finish(out, head.body(), (backend, &ctx.gateway.client));
     passing(begun, fed, |part| out.extend_from_slice(part));
     Ok(written)
 }

@@ -231,6 +231,22 @@ pub enum StatusRule {
     Code,
 }
 
+impl Endpoint {
+    /// Whether its requests may take the fast lane as things stand: a TLS handshake may have told since the
+    /// file was compiled.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn lane_now(&self) -> Result<(), Slow> {
+        match &self.plan {
+            Plan::Stream(backend) if self.lane.is_ok() && !backend.hosts.speak_http1() => {
+                Err(Slow::Http2Backend)
+            }
+            Plan::Stream(_) | Plan::Compose(_) => self.lane,
+        }
+    }
+}
+
 impl Hosts {
     /// Whether every host is surely spoken to in HTTP/1.1.
     pub fn speak_http1(&self) -> bool {

@@ -17,12 +17,10 @@ use super::error::NetError;
 use super::h1::framing::Framing;
 use super::h1::writer::{LAST_CHUNK, push_chunk};
 use super::h1::{AnswerHead, HeadParser};
-use super::interim::{Interim, Interims};
+use super::interim::{self, Interim, Interims};
 use super::io::{self, Came, Conn};
 use crate::base::Reason;
 
-/// Interim answers before the final one.
-const MOST_INTERIM: u32 = 32;
 /// Bytes of an early answer's body that are kept while the request is still being sent.
 const EARLY: usize = 1024 * 1024;
 
@@ -276,17 +274,14 @@ impl<'a> Talk<'a> {
 
     fn understand(&mut self, came: Came) -> Result<(), NetError> {
         let bytes = came.bytes();
-        let (interim, interims) = (&mut self.interim, self.interims);
+        let (came_before, interims) = (&mut self.interim, self.interims);
         let behind = read_head(
             bytes,
             &mut self.parser,
             &mut self.head,
             self.method,
             |found| {
-                *interim += 1;
-                if *interim > MOST_INTERIM {
-                    return Err(too_many());
-                }
+                interim::count(came_before)?;
                 if let Some(interims) = interims {
                     interims.push(found);
                 }
@@ -381,10 +376,6 @@ fn read_head<'b>(
         }
     }
     Ok(bytes)
-}
-
-fn too_many() -> NetError {
-    NetError::invalid("net/http: too many 1xx informational responses")
 }
 
 fn head_too_late() -> Failure {

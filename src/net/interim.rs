@@ -9,6 +9,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, StatusCode};
 
+use super::error::NetError;
+
+/// Interim answers before the final one.
+const MOST: u32 = 32;
+
+/// Counts one more interim answer of a request.
+///
+/// # Errors
+/// When there are too many.
+pub fn count(interims: &mut u32) -> Result<(), NetError> {
+    *interims += 1;
+    if *interims > MOST {
+        return Err(NetError::invalid(
+            "net/http: too many 1xx informational responses",
+        ));
+    }
+    Ok(())
+}
+
 /// An interim answer: a head without a body.
 #[derive(Clone, Debug)]
 pub struct Interim {

@@ -3,15 +3,15 @@
 
 use crate::base::Error;
 use crate::gateway::ctx::Ctx;
-use crate::gateway::head::Head;
+use crate::gateway::head::{BodySize, Head};
 use crate::gateway::headers::{FieldName, FieldSink, OwnName, forward_headers};
 use crate::gateway::snapshot::Backend;
 use crate::gateway::stage::{Edit, Edits};
-use crate::net::Target;
-use crate::net::h1::writer::{self, is_framing, push_field, push_spelled};
+use crate::net::h1::writer::{self, Sending, is_framing, push_field, push_spelled};
+use crate::net::{Client, Target};
 use http::header;
 
-/// Appends request line and fields to `out`; [`writer::finish`] is still to come.
+/// Appends request line and fields to `out`; [`finish`] is still to come.
 ///
 /// # Errors
 /// When the target is no request target.
@@ -42,6 +42,16 @@ pub fn start(
     let authority = target.authority();
     let host = authority.host_header.as_bytes();
     writer::start(out, &backend.method, &authority.base_path, path, host).map_err(Error::from)
+}
+
+/// Appends the fields of the framing that a body of the client's asks for, and the end of the head.
+pub fn finish(out: &mut Vec<u8>, body: BodySize, (backend, client): (&Backend, &Client)) {
+    let sending = match body {
+        BodySize::None => Sending::Nothing,
+        BodySize::Known(length) => Sending::Length(length),
+        BodySize::Unknown => Sending::Chunked,
+    };
+    writer::finish(out, &backend.method, sending, client.closes());
 }
 
 /// Writes fields behind a request line.

@@ -49,24 +49,21 @@ pub fn take(session: &mut Session, backends: &[Backend], x: &Exchange) -> Taken 
 
 /// Selects and adds the fields for each backend.
 pub fn fields_for(head: &dyn Head, backends: &[Backend], x: &Exchange) -> Vec<Fields> {
-    let fields = backends.iter().map(|backend| fields_of(head, backend, x));
-    fields.collect()
-}
-
-/// Selects and adds the fields for one backend.
-pub fn fields_of(head: &dyn Head, backend: &Backend, x: &Exchange) -> Fields {
     let ctx = &x.ctx;
     let client = ctx.gateway.service.client_ip.resolve(head);
-    let mut fields = Vec::with_capacity(12);
-    forward_headers(
-        &backend.forward,
-        head,
-        &client,
-        &ctx.request_id,
-        &mut fields,
-    );
-    Edits::apply(&x.edits.upstream, &mut fields);
-    fields
+    let fields = backends.iter().map(|backend| {
+        let mut fields = Vec::with_capacity(12);
+        forward_headers(
+            &backend.forward,
+            head,
+            &client,
+            &ctx.request_id,
+            &mut fields,
+        );
+        Edits::apply(&x.edits.upstream, &mut fields);
+        fields
+    });
+    fields.collect()
 }
 
 /// Answers a request with a composed answer.

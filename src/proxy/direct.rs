@@ -5,7 +5,6 @@ use crate::base::{Error, Reason};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::snapshot::{Backend, Endpoint};
 use crate::net::client::Written;
-use crate::net::h1::writer::{self, Sending};
 use crate::net::{Client, Deadline, Incoming, NetError, Target};
 use crate::pipe::{call, wire};
 use crate::proxy::Exchange;
@@ -31,9 +30,8 @@ const LARGEST: usize = 48 << 10;
 /// Whether a request may go this way.
 pub fn fits(session: &Session, endpoint: &Endpoint, backend: &Backend) -> bool {
     session.req_header().version == Version::HTTP_2
-        && endpoint.lane.is_ok()
+        && endpoint.lane_now().is_ok()
         && backend.call.is_empty()
-        && backend.hosts.speak_http1()
 }
 
 /// Sends the request and waits for the answer's head.
@@ -56,13 +54,8 @@ pub async fn exchange(
     let path = call::wire_target(backend, &x.ctx, head.path(), query)?;
     let told = (&x.ctx, x.edits.upstream.as_slice());
     wire::head(&head, &path, told, (backend, &target), &mut out)?;
-    let sending = match size {
-        BodySize::None => Sending::Nothing,
-        BodySize::Known(length) => Sending::Length(length),
-        BodySize::Unknown => Sending::Chunked,
-    };
     let client = &gateway.client;
-    writer::finish(&mut out, &backend.method, sending, client.closes());
+    wire::finish(&mut out, size, (backend, client));
     let left = match size {
         BodySize::Known(length) => Some(join(session, &mut x.upload, length, &mut out).await?),
         BodySize::None | BodySize::Unknown => None,

@@ -1,8 +1,8 @@
 //! The only writer of answers that the gateway makes itself.
 
 use crate::base::Reply;
-use crate::base::field::push_canonical;
 use crate::base::reply::X_REQUEST_ID;
+use crate::net::h1::writer::{push_field, push_spelled};
 use crate::proxy::spell;
 use bytes::Bytes;
 use http::{Method, Version, header};
@@ -89,9 +89,7 @@ pub fn raw(reply: &Reply, head_only: bool, keep: bool) -> Vec<u8> {
     out.extend_from_slice(b"\r\n");
     for (name, value) in &reply.headers {
         if *name == X_REQUEST_ID {
-            out.extend_from_slice(b"X-Request-ID: ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
+            push_spelled(&mut out, "X-Request-ID", value.as_bytes());
         } else {
             push_field(&mut out, name.as_str(), value.as_bytes());
         }
@@ -109,13 +107,6 @@ pub fn raw(reply: &Reply, head_only: bool, keep: bool) -> Vec<u8> {
         out.extend_from_slice(&reply.body);
     }
     out
-}
-
-fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    push_canonical(out, name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{Outcome, Place, Walk};
 use crate::config;
 use crate::gateway::head::Head;
 use crate::gateway::lane::{Facts, Slow};
-use crate::gateway::snapshot::{Endpoint, Plan};
+use crate::gateway::snapshot::Endpoint;
 
 impl Walk<'_> {
     /// The running gateway asks the same two: the endpoint, and the facts of the head.
@@ -13,7 +13,7 @@ impl Walk<'_> {
             "2" => Err(Slow::Http2Client),
             _ => Facts::of(self.request).check(),
         };
-        let lane = endpoint.lane.and(head).and_then(|()| agreed(endpoint));
+        let lane = endpoint.lane.and(head).and_then(|()| endpoint.lane_now());
         self.lane = Some(lane);
         let (text, because) = match lane {
             Ok(()) => ("fast".to_owned(), self.written_lane()),
@@ -58,14 +58,6 @@ impl Walk<'_> {
             }
             _ => None,
         }
-    }
-}
-
-/// Here nobody has shaken hands yet.
-fn agreed(endpoint: &Endpoint) -> Result<(), Slow> {
-    match &endpoint.plan {
-        Plan::Stream(backend) if !backend.hosts.speak_http1() => Err(Slow::Http2Backend),
-        Plan::Stream(_) | Plan::Compose(_) => Ok(()),
     }
 }
 
