@@ -528,3 +528,27 @@ fn an_upgrade_that_connection_does_not_name_is_none() {
         }
     }
 }
+
+#[test]
+fn what_stands_behind_an_upgrade_waits_for_its_answer() {
+    for lane in LANES {
+        let origin = echo();
+        let gateway = gateway(&origin, lane);
+        let one = |more: &str, tag: &str| {
+            format!("GET /x HTTP/1.1\r\nHost: gw\r\n{more}X-Tag: {tag}\r\n\r\n")
+        };
+        for _ in 0..20 {
+            let mut client = gateway.client();
+            // The backend speaks HTTP alone: to it, what follows would be bytes of no request.
+            client.send(one("Upgrade: chat\r\nConnection: upgrade\r\n", "a") + &one("", "b"));
+            for tag in ["\"a\"", "\"b\""] {
+                let answer = client.answer();
+                assert_eq!(
+                    (answer.status(), answer.text().as_str()),
+                    (200, tag),
+                    "{lane}"
+                );
+            }
+        }
+    }
+}

@@ -76,7 +76,6 @@ fn holds(info: &HeadInfo, raw: &[u8], limits: &Limits) {
     assert!(!raw[info.target.clone()].contains(&b' '));
     assert!(info.target.len() <= limits.max_uri && info.fields <= limits.max_headers);
     assert!(info.method != Method::CONNECT);
-    assert!(info.http11 || !info.upgrade);
     let lines = head.iter().filter(|b| **b == b'\n').count();
     assert_eq!(lines, info.fields + 2, "every line is a field");
     second_reader(head, info);

@@ -342,17 +342,16 @@ fn peer_of(stream: &Stream) -> Option<IpAddr> {
 }
 
 /// Splits off the bytes of one request: its head and what is there of its body. What follows belongs to
-/// the next request. Where a chunked body ends only its reader knows, so all goes with it.
+/// the next request, behind an upgrade too: a client sends nothing in the new protocol before it has read
+/// the 101, and a backend that does not upgrade would read what is no request of its connection's as one.
+/// Where a chunked body ends only its reader knows, so all goes with it.
 fn take_request(held: &mut BytesMut, head: &HeadInfo) -> BytesMut {
     let body = match head.body {
         BodySize::None => 0,
         BodySize::Known(length) => usize::try_from(length).unwrap_or(usize::MAX),
         BodySize::Unknown => usize::MAX,
     };
-    let mut end = head.end.saturating_add(body).min(held.len());
-    if head.upgrade {
-        end = held.len();
-    }
+    let end = head.end.saturating_add(body).min(held.len());
     let rest = held.split_off(end);
     let request = std::mem::replace(held, rest);
     if held.is_empty() {

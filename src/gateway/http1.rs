@@ -35,8 +35,6 @@ pub struct HeadInfo {
     pub body: BodySize,
     /// Whether the client wants to keep the connection.
     pub keep_alive: bool,
-    /// Whether the client asks for another protocol (`Upgrade`, nominated by `Connection`).
-    pub upgrade: bool,
     /// Whether the client waits for `100 Continue`.
     pub expect_continue: bool,
     /// How many fields there are.
@@ -154,7 +152,6 @@ pub fn check_head_noting(
         end,
         body: fields.body(request.http11)?,
         keep_alive: !fields.close && (request.http11 || fields.keep_alive),
-        upgrade: request.http11 && fields.upgrade && fields.upgrade_nominated,
         expect_continue: request.http11 && fields.expect_continue,
         fields: fields.count,
         absolute: raw.get(request.target.start) != Some(&b'/') || request.authority.is_some(),
@@ -319,8 +316,6 @@ struct Fields {
     chunked: bool,
     close: bool,
     keep_alive: bool,
-    upgrade: bool,
-    upgrade_nominated: bool,
     expect_continue: bool,
     nominates: bool,
     unusual: Unusual,
@@ -366,13 +361,9 @@ impl Fields {
                 for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
                     self.close |= token.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                    self.upgrade_nominated |= token.eq_ignore_ascii_case(b"upgrade");
                 }
             }
-            Special::Upgrade => {
-                self.unusual.upgrade = true;
-                self.upgrade = !value.is_empty();
-            }
+            Special::Upgrade => self.unusual.upgrade = true,
             Special::Expect => {
                 self.unusual.expect = true;
                 self.expect_continue |= value.eq_ignore_ascii_case(b"100-continue");

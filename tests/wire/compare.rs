@@ -62,16 +62,12 @@ pub(crate) fn compare(
         sums = more;
         played.push((heard.replies, seen));
     }
-    // The platform's parser refuses some targets that the gateway takes, and closes. Its upgrades may or may
-    // not stumble over what was sent behind them.
+    // The platform's parser refuses some targets that the gateway takes, and closes.
     let alone = played[0].0.iter().zip(&played[1].0);
-    let stumbles = |at: usize, reply: &Reply| {
-        script.whole.get(at).is_some_and(|asked| asked.upgrade)
-            && reply.body.contains("request body")
-    };
-    if let Some(at) = alone.enumerate().position(|(at, (one, other))| {
-        bare(one) != bare(other) || stumbles(at, one) || stumbles(at, other)
-    }) {
+    if let Some(at) = alone
+        .enumerate()
+        .position(|(_, (one, other))| bare(one) != bare(other))
+    {
         for (replies, seen) in &mut played {
             replies.truncate(at);
             seen.truncate(replies.iter().filter(|reply| reply.status == 200).count());
@@ -137,16 +133,14 @@ fn requests(
 }
 
 /// Whether one of the two may have gone on where the other closed: behind a chunked request with more sent at
-/// once, a refused upgrade or a second `Connection` line.
+/// once, or a second `Connection` line.
 fn excused(script: &Script, answered: usize) -> bool {
     let last = answered
         .checked_sub(1)
         .and_then(|last| script.whole.get(last));
     last.is_some_and(|request| {
         let lines = |name| strict::all(&request.fields, name).count();
-        request.upgrade
-            || (!script.paced && lines("transfer-encoding") > 0)
-            || lines("connection") > 1
+        (!script.paced && lines("transfer-encoding") > 0) || lines("connection") > 1
     })
 }
 

@@ -20,8 +20,8 @@ pub(crate) struct Sums {
     pub(crate) refused: usize,
     /// Malformed ones after which the connection was closed without a word.
     pub(crate) silent: usize,
-    /// Connections that were closed behind a chunked request, or a refused upgrade, without a word on what followed it. The platform
-    /// does so; a client may send those again, for none of them was acted on.
+    /// Connections that were closed behind a chunked request without a word on what followed it. The
+    /// platform does so; a client may send those again, for none of them was acted on.
     pub(crate) dropped: usize,
     /// Refusals that are not in the gateway's own words: the platform's parser knows fewer targets than the
     /// gateway lets through to it.
@@ -170,8 +170,7 @@ fn missing(script: &Script, heard: &Heard, open: bool, sums: &mut Sums) -> Resul
                 .any(|(name, _)| name == "transfer-encoding")
     });
     if answered < script.whole.len() {
-        let over =
-            last.is_some_and(|(request, reply)| !request.stays || reply.close || request.upgrade);
+        let over = last.is_some_and(|(request, reply)| !request.stays || reply.close);
         sums.dropped += usize::from(chunked && !over);
         return if over || chunked {
             Ok(())
@@ -186,9 +185,7 @@ fn missing(script: &Script, heard: &Heard, open: bool, sums: &mut Sums) -> Resul
     if open && answered == script.whole.len() {
         match script.end {
             End::Clean => {}
-            End::Broken(_) if chunked || last.is_some_and(|(request, _)| request.upgrade) => {
-                sums.dropped += 1;
-            }
+            End::Broken(_) if chunked => sums.dropped += 1,
             End::Broken(_) if whole_head(script.rest()) => sums.silent += 1,
             End::Broken(_) | End::Incomplete => sums.truncated += 1,
         }

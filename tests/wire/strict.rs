@@ -20,8 +20,6 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// Whether the sender leaves the connection open for another request.
     pub(crate) stays: bool,
-    /// Whether the sender asks for another protocol: what follows is perhaps not HTTP.
-    pub(crate) upgrade: bool,
 }
 
 /// An answer that was read whole.
@@ -124,7 +122,6 @@ pub(crate) fn request(bytes: &[u8], from: From) -> Read<Request> {
         fields,
         body,
         stays,
-        upgrade,
     };
     Ok(Some((request, end)))
 }
