@@ -4,7 +4,7 @@ use crate::gateway::health::HealthOptions;
 use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
-use crate::gateway::stage::{CallStage, HeadStage};
+use crate::gateway::stage::{CallStage, HeadStage, PipeStage};
 use crate::telemetry::log::LogOptions;
 use bytes::Bytes;
 
@@ -32,6 +32,8 @@ pub struct EndpointDraft {
     pub limits: Limits,
     /// Stages of this endpoint.
     pub head: Vec<Box<dyn HeadStage>>,
+    /// Stages around this endpoint's pipe.
+    pub pipe: Vec<Box<dyn PipeStage>>,
     /// `proxy.static`.
     pub statics: Option<Statics>,
 }
@@ -47,6 +49,10 @@ pub struct BackendDraft {
     pub send_body_on_redirect: bool,
     /// Stages around each call.
     pub call: Vec<Box<dyn CallStage>>,
+    /// Stages around each call that see its request and its decoded data; inside `call`.
+    pub pipe: Vec<Box<dyn PipeStage>>,
+    /// Stages around each exchange on the wire; innermost.
+    pub wire: Vec<Box<dyn PipeStage>>,
 }
 
 /// `backend/http` (reference/krakend-components section 3.2).

@@ -1,6 +1,7 @@
 //! What one request knows of itself. No maps of strings; rare parts are optional.
 
 use crate::base::Error;
+use crate::gateway::message::Rewritten;
 use crate::gateway::params::Params;
 use crate::gateway::snapshot::{Backend, Endpoint, Gateway, Plan};
 use crate::telemetry::metrics::EndpointMeters;
@@ -25,6 +26,8 @@ pub struct Ctx {
     pub client: IpAddr,
     /// When the head was complete.
     pub started: Instant,
+    /// The client's request as a stage rewrote it; takes the place of its head from there on.
+    pub rewritten: Option<Box<Rewritten>>,
     /// Which backend answers, by index.
     pub backend: Option<usize>,
     /// Why the request failed, for the access line.
@@ -44,6 +47,7 @@ impl Ctx {
             request_id: String::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             started: Instant::now(),
+            rewritten: None,
             backend: None,
             error: None,
             completed: false,

@@ -11,6 +11,7 @@ pub mod http1;
 pub mod lane;
 pub mod limits;
 pub mod live;
+pub mod message;
 pub mod params;
 pub mod path;
 pub mod pattern;

@@ -4,6 +4,7 @@
 use crate::base::{Error, Reply};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
+use crate::gateway::message::{Answer, Request};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::future::Future;
 use std::pin::Pin;
@@ -21,22 +22,24 @@ pub enum Flow {
 pub type Outcome = Result<Flow, Error>;
 
 /// A decision now, or a wait that costs one box.
-pub enum Step<'a> {
+pub enum Step<'a, T = Flow> {
     /// Decided without waiting.
-    Now(Outcome),
+    Now(Result<T, Error>),
     /// Decided later.
-    Wait(Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>),
+    Wait(Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>),
 }
 
 impl Step<'_> {
     /// Go on, at no cost.
     pub const NEXT: Step<'static> = Step::Now(Ok(Flow::Next));
+}
 
+impl<T> Step<'_, T> {
     /// The outcome, waited for if need be.
     ///
     /// # Errors
     /// The stage's.
-    pub async fn outcome(self) -> Outcome {
+    pub async fn outcome(self) -> Result<T, Error> {
         match self {
             Step::Now(outcome) => outcome,
             Step::Wait(later) => later.await,
@@ -111,7 +114,14 @@ pub trait HeadStage: Send + Sync {
     /// The word for `explain` and traces: the component's namespace.
     fn name(&self) -> &'static str;
 
-    /// Decides about a request.
+    /// Whether it wants the body: it is read whole before the endpoint's stages run, and stands in
+    /// [`Ctx::rewritten`]. Endpoint level only.
+    fn reads_body(&self) -> bool {
+        false
+    }
+
+    /// Decides about a request. `head` is what the client sent, or what a stage before made of it; a stage that
+    /// changes more than fields puts its own version into [`Ctx::rewritten`].
     fn on_request<'a>(
         &'a self,
         head: &'a dyn Head,
@@ -149,6 +159,45 @@ pub trait CallStage: Send + Sync {
 
     /// Sees what the call brought; runs in reverse order, only if `before` ran.
     fn after(&self, _called: &Result<Called, Error>, _ctx: &Ctx) {}
+}
+
+/// What a stage of the pipe decided.
+#[derive(Debug)]
+pub enum Go {
+    /// Go on.
+    Next,
+    /// Nothing behind is asked; this is the answer, and the stage's own `after` still sees it.
+    Answer(Box<Answer>),
+}
+
+/// Sees and may change whole requests and answers: around an endpoint's pipe (`EndpointDraft::pipe`), around
+/// a backend's call with its decoded data (`BackendDraft::pipe`), or around the exchange on the wire
+/// before its status is looked at and its body decoded (`BackendDraft::wire`).
+pub trait PipeStage: Send + Sync {
+    /// The word for `explain` and traces: the component's namespace.
+    fn name(&self) -> &'static str;
+
+    /// Whether `after` looks at a body that was not decoded (`no-op`, and on the wire). It is read whole for
+    /// such a stage; without one it passes as it comes.
+    fn reads_body(&self) -> bool {
+        false
+    }
+
+    /// Decides about a request, which it may change. An error is the answer of this pipe or call.
+    fn before<'a>(&'a self, _request: &'a mut Request, _ctx: &'a Ctx) -> Step<'a, Go> {
+        Step::Now(Ok(Go::Next))
+    }
+
+    /// Sees the answer and may change it; runs in reverse order, only if `before` let the request pass and
+    /// nothing failed behind it. The request is as it was left by this stage and those behind it.
+    fn after<'a>(
+        &'a self,
+        _request: &'a Request,
+        _answer: &'a mut Answer,
+        _ctx: &'a Ctx,
+    ) -> Step<'a, ()> {
+        Step::Now(Ok(()))
+    }
 }
 
 #[cfg(test)]
