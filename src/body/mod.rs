@@ -6,8 +6,10 @@
 
 pub mod decode;
 pub mod details;
+pub mod flatmap;
 pub mod gzip;
 pub mod json;
+pub mod lookup;
 pub mod merge;
 pub mod output;
 pub mod shape;

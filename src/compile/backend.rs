@@ -16,6 +16,7 @@ use crate::net::{Balance, Balancer, Scheme, Srv, Target};
 use crate::pipe::compose::race_timeout;
 use http::Method;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a backend stands.
 pub struct Place<'a> {
@@ -27,12 +28,18 @@ pub struct Place<'a> {
     pub wildcard: bool,
     /// Its place in the endpoint's list.
     pub index: usize,
-    /// The endpoint has more than one backend.
-    pub several: bool,
+}
+
+/// A backend, and whether it is called beside the others.
+pub struct Compiled {
+    /// The backend.
+    pub backend: Backend,
+    /// `proxy.shadow`, with a time limit of its own if it has one.
+    pub shadow: Option<Option<Duration>>,
 }
 
 /// Compiles a backend.
-pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'_>) -> Backend {
+pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'_>) -> Compiled {
     let endpoint = place.endpoint;
     let native = scope.dialect == Dialect::Native;
     let mut draft = BackendDraft::default();
@@ -46,7 +53,8 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
     let hosts = hosts(written, &draft, scope);
     let service = service(&hosts, written);
     warn_encoding(written, scope);
-    Backend {
+    let shadow = draft.shadow;
+    let backend = Backend {
         meters: scope.shared.metrics.backend(&service),
         service: service.into(),
         pointer: written.pointer.as_str().into(),
@@ -62,7 +70,15 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
             scope.draft.router.hide_version_header,
         ),
         query: QueryFilter::compile(&endpoint.input_query_strings, &written.input_query_strings),
-        decoder: Decoder::parse(&written.encoding),
+        own_query: match written.input_query_strings.as_slice() {
+            [] => QueryFilter::All,
+            own => QueryFilter::compile(own, own),
+        },
+        decoder: if streams {
+            Decoder::NoOp
+        } else {
+            Decoder::parse(&written.encoding)
+        },
         is_collection: written.is_collection,
         shape: Shape::compile(
             &written.target,
@@ -71,6 +87,7 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
             &written.mapping,
             &written.group,
         ),
+        flatmap: draft.flatmap,
         errors: match draft.errors {
             ErrorMode::Hide => StatusRule::Hide,
             ErrorMode::Details(name) => StatusRule::Details(name.into()),
@@ -87,7 +104,10 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
         inflate: !(scope.document.service.disable_compression || native && streams),
         platform_streams: native && draft.http2,
         call: draft.call.into(),
-    }
+        pipe: draft.pipe.into(),
+        wire: draft.wire.into(),
+    };
+    Compiled { backend, shadow }
 }
 
 /// Under a wildcard endpoint the rest of the path belongs behind the pattern, written or not.

@@ -2,16 +2,25 @@
 
 use crate::base::{Code, Dialect, Problem, Report};
 use crate::body::Output;
+use crate::compile::backend::Compiled;
 use crate::compile::{Shared, backend};
 use crate::component::{EndpointDraft, ServiceDraft};
 use crate::config::{self, Document};
-use crate::gateway::headers::StripSet;
+use crate::gateway::headers::{ForwardRules, StripSet};
 use crate::gateway::lane::{Lane, Slow};
+use crate::gateway::pattern::{SlotKind, title};
+use crate::gateway::query::QueryFilter;
 use crate::gateway::router::param_names;
-use crate::gateway::snapshot::{Compose, Endpoint, Hosts, Plan};
+use crate::gateway::snapshot::{
+    Backend, Compose, Endpoint, Hosts, Merging, Plan, Propagated, Shadow, Staged,
+};
+use crate::gateway::stage::{HeadStage, PipeStage};
 use crate::pipe::compose::merge_timeout;
+use crate::pipe::shadow;
 use http::{HeaderValue, Method};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What every endpoint of one document is compiled with.
 pub struct Scope<'a> {
@@ -39,19 +48,34 @@ pub fn compile(
     let params = param_names(&written.endpoint, scope.document.service.disable_rest);
     let wildcard = written.endpoint.ends_with("/*");
     let streams = written.output_encoding == "no-op";
-    let several = written.backend.len() > 1;
     let mut backends = Vec::with_capacity(written.backend.len());
+    let mut shadows = Vec::new();
+    let mut shadow_timeout = Duration::ZERO;
     for (index, one) in written.backend.iter().enumerate() {
         let place = backend::Place {
             endpoint: written,
             params: &params,
             wildcard,
             index,
-            several,
         };
-        backends.push(backend::compile(one, &place, scope));
+        let Compiled { backend, shadow } = backend::compile(one, &place, scope);
+        match shadow {
+            None => backends.push(backend),
+            Some(timeout) => {
+                shadow_timeout = shadow_timeout.max(timeout.unwrap_or(written.timeout));
+                shadows.push(backend);
+            }
+        }
     }
-    let plan = if streams {
+    if backends.is_empty() {
+        warn_shadows(written, scope);
+    }
+    let several = backends.len() > 1;
+    let plain = |backend: &Backend| backend.pipe.is_empty() && backend.wire.is_empty();
+    let staged = !draft.pipe.is_empty() || !shadows.is_empty() || !backends.iter().all(plain);
+    let reads_body = heads(scope.draft, &draft).any(|stage| stage.reads_body());
+    let rewrites = heads(scope.draft, &draft).any(|stage| stage.rewrites());
+    let plan = if streams && !staged && backends.len() == 1 {
         Plan::Stream(Box::new(backends.pop()?))
     } else {
         let only = match written.backend.as_slice() {
@@ -60,13 +84,17 @@ pub fn compile(
         };
         warn_encoding(written, scope.report);
         Plan::Compose(Compose {
+            merging: merging(&backends, draft.sequential.as_deref()),
             output: Output::parse(&written.output_encoding, only),
             merge_timeout: if several {
                 merge_timeout(written.timeout)
             } else {
                 written.timeout
             },
+            flatmap: draft.flatmap,
             statics: draft.statics,
+            staged: around(draft.pipe, written, scope),
+            shadow: beside(shadows, shadow_timeout),
             backends: backends.into(),
         })
     };
@@ -82,8 +110,10 @@ pub fn compile(
         method,
         pattern: written.endpoint.as_str().into(),
         pointer: written.pointer.as_str().into(),
+        params: params.iter().map(|name| title(name).into()).collect(),
+        reads_body,
         head: draft.head.into(),
-        lane: lane(&plan, scope.draft.lane, scope.dialect),
+        lane: lane(&plan, rewrites, scope),
         plan,
         timeout: written.timeout,
         limits: draft.limits,
@@ -91,14 +121,146 @@ pub fn compile(
     })
 }
 
+/// The stages that see the head of a request to this endpoint.
+fn heads<'a>(
+    service: &'a ServiceDraft,
+    own: &'a EndpointDraft,
+) -> impl Iterator<Item = &'a dyn HeadStage> {
+    service.head.iter().chain(&own.head).map(|stage| &**stage)
+}
+
+/// The stages around the pipe, with what makes the request that they see.
+fn around(
+    stages: Vec<Box<dyn PipeStage>>,
+    written: &config::Endpoint,
+    scope: &Scope<'_>,
+) -> Option<Box<Staged>> {
+    if stages.is_empty() {
+        return None;
+    }
+    Some(Box::new(Staged {
+        stages: stages.into(),
+        forward: ForwardRules::compile(
+            scope.dialect,
+            &written.input_headers,
+            &[],
+            Arc::clone(&scope.strip),
+            scope.draft.router.hide_version_header,
+        ),
+        query: QueryFilter::compile(&written.input_query_strings, &[]),
+    }))
+}
+
+/// The backends that are called beside the others.
+fn beside(shadows: Vec<Backend>, timeout: Duration) -> Option<Box<Shadow>> {
+    if shadows.is_empty() {
+        return None;
+    }
+    let several = shadows.len() > 1;
+    let plan = Compose {
+        merging: Merging::Parallel,
+        output: Output::default(),
+        merge_timeout: if several {
+            merge_timeout(timeout)
+        } else {
+            timeout
+        },
+        flatmap: None,
+        statics: None,
+        staged: None,
+        shadow: None,
+        backends: shadows.into(),
+    };
+    let room = Arc::new(Semaphore::new(shadow::MOST));
+    Some(Box::new(Shadow {
+        plan,
+        timeout,
+        room,
+    }))
+}
+
+/// Sequential calls with what each answer passes on: what slots of later patterns ask for, and what the list of
+/// `sequential_propagated_params` names.
+fn merging(backends: &[Backend], listed: Option<&[String]>) -> Merging {
+    let Some(listed) = listed else {
+        return Merging::Parallel;
+    };
+    let mut wanted: Vec<Vec<Propagated>> = backends.iter().map(|_| Vec::new()).collect();
+    let mut want = |from: usize, key: &str, field: Option<&str>| {
+        if let Some(wanted) = wanted.get_mut(from)
+            && !wanted.iter().any(|one| &*one.key == key)
+        {
+            wanted.push(Propagated {
+                key: key.into(),
+                field: field.map(Into::into),
+            });
+        }
+    };
+    for (index, backend) in backends.iter().enumerate() {
+        for slot in backend.pattern.slots() {
+            if let SlotKind::Response { backend, field } = &slot.kind
+                && *backend < index
+            {
+                want(*backend, &slot.key, Some(field));
+            }
+        }
+    }
+    for text in listed {
+        if let Some((from, field)) = propagated(text) {
+            let key = match field {
+                Some(field) => format!("Resp{from}_{field}"),
+                None => format!("Resp{from}"),
+            };
+            want(from, &key, field);
+        }
+    }
+    Merging::Sequential(wanted.into_iter().map(Into::into).collect())
+}
+
+/// What an entry of `sequential_propagated_params` asks for: `resp0_a.b`, or `resp0` for a whole body. What
+/// stands around it is passed over.
+fn propagated(text: &str) -> Option<(usize, Option<&str>)> {
+    let at = text.match_indices("esp").map(|(at, _)| at).find(|&at| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + 3..).and_then(|after| after.chars().next());
+        matches!(before, Some('r' | 'R')) && after.is_some_and(|c| c.is_ascii_digit())
+    })?;
+    let rest = text.get(at + 3..)?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = rest.split_at_checked(digits)?;
+    let field = rest.strip_prefix('_').map(|rest| {
+        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let end = rest.find(|c| !name(c)).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
+    });
+    Some((
+        number.parse().ok()?,
+        field.filter(|field| !field.is_empty()),
+    ))
+}
+
+/// KrakenD serves such an endpoint with 500 to every request.
+fn warn_shadows(written: &config::Endpoint, scope: &mut Scope<'_>) {
+    let pointer = format!("{}/backend", written.pointer);
+    let message = "every backend is a shadow, so that nothing can be answered";
+    let problem = match scope.dialect {
+        Dialect::Native => Problem::error(Code::BadValue, pointer, message),
+        Dialect::Krakend => Problem::warning(Code::BadValue, pointer, message),
+    };
+    let hint = "leave \"shadow\" away from one backend";
+    scope.report.push(problem.hint(hint));
+}
+
 /// Whether requests of an endpoint may take the fast lane.
-fn lane(plan: &Plan, lane: Lane, dialect: Dialect) -> Result<(), Slow> {
-    if lane == Lane::Off {
+fn lane(plan: &Plan, rewrites: bool, scope: &Scope<'_>) -> Result<(), Slow> {
+    if scope.draft.lane == Lane::Off {
         return Err(Slow::Off);
     }
     match plan {
+        _ if rewrites => Err(Slow::Rewritten),
+        Plan::Compose(compose) if compose.output == Output::NoOp => Err(Slow::Staged),
         Plan::Compose(_) => Ok(()),
-        Plan::Stream(_) if dialect == Dialect::Krakend => Err(Slow::Krakend),
+        Plan::Stream(_) if scope.dialect == Dialect::Krakend => Err(Slow::Krakend),
         Plan::Stream(backend) if backend.platform_streams => Err(Slow::PlatformStreams),
         Plan::Stream(_) => Ok(()),
     }
@@ -118,12 +280,8 @@ fn warn_encoding(written: &config::Endpoint, report: &mut Report) {
 
 /// The services behind an endpoint: name and URL to probe.
 pub fn services(endpoint: &Endpoint) -> Vec<(String, String)> {
-    let backends = match &endpoint.plan {
-        Plan::Stream(backend) => std::slice::from_ref(&**backend),
-        Plan::Compose(compose) => &compose.backends,
-    };
-    backends
-        .iter()
+    endpoint
+        .backends()
         .filter_map(|backend| match &backend.hosts {
             Hosts::Fixed(balancer) => {
                 let target = balancer.all().first()?;

@@ -3,7 +3,7 @@
 use crate::base::{Code, Dialect, Problem, Report};
 use crate::config::document::Service;
 use crate::gateway::limits::Limits;
-use crate::gateway::snapshot::{Endpoint, Hosts, Plan};
+use crate::gateway::snapshot::{Endpoint, Hosts};
 use crate::net::{Client, ClientOptions, Scheme, TlsOptions, TlsVersion};
 use std::time::Duration;
 
@@ -102,13 +102,10 @@ fn tls(doc: &Service, dialect: Dialect, report: &mut Report) -> TlsOptions {
 
 /// Reads the files of `client_tls` now, when any backend needs them.
 pub fn prepare_tls(client: &Client, endpoints: &[Endpoint], report: &mut Report) {
-    let needs = endpoints.iter().any(|endpoint| match &endpoint.plan {
-        Plan::Stream(backend) => is_tls(&backend.hosts),
-        Plan::Compose(compose) => compose
-            .backends
-            .iter()
-            .any(|backend| is_tls(&backend.hosts)),
-    });
+    let needs = endpoints
+        .iter()
+        .flat_map(Endpoint::backends)
+        .any(|backend| is_tls(&backend.hosts));
     if needs && let Err(text) = client.prepare_tls() {
         let hint = "check the files that client_tls names";
         report.push(Problem::error(Code::BadTls, "/client_tls", text).hint(hint));

@@ -1,5 +1,6 @@
 //! What components fill in while a document is compiled; `compile` makes the snapshot of it.
 
+use crate::body::flatmap::Flatmap;
 use crate::gateway::health::HealthOptions;
 use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
@@ -7,6 +8,7 @@ use crate::gateway::snapshot::Statics;
 use crate::gateway::stage::{CallStage, HeadStage, PipeStage};
 use crate::telemetry::log::LogOptions;
 use bytes::Bytes;
+use std::time::Duration;
 
 /// The service being compiled.
 #[derive(Default)]
@@ -36,6 +38,10 @@ pub struct EndpointDraft {
     pub pipe: Vec<Box<dyn PipeStage>>,
     /// `proxy.static`.
     pub statics: Option<Statics>,
+    /// `proxy.flatmap_filter`.
+    pub flatmap: Option<Flatmap>,
+    /// `proxy.sequential`: what is passed on by name beside the slots of the patterns.
+    pub sequential: Option<Vec<String>>,
 }
 
 /// A backend being compiled.
@@ -47,6 +53,10 @@ pub struct BackendDraft {
     pub http2: bool,
     /// Bodies are kept so that a 307 or 308 can be followed.
     pub send_body_on_redirect: bool,
+    /// `proxy.flatmap_filter`.
+    pub flatmap: Option<Flatmap>,
+    /// `proxy.shadow`: a time limit of its own, or the endpoint's.
+    pub shadow: Option<Option<Duration>>,
     /// Stages around each call.
     pub call: Vec<Box<dyn CallStage>>,
     /// Stages around each call that see its request and its decoded data; inside `call`.

@@ -17,6 +17,7 @@ use crate::gateway::snapshot::{Backend, Builtin, Compose, Endpoint, Gateway, Pla
 use crate::gateway::stage::Called;
 use crate::net::io::Conn;
 use crate::net::{Deadline, NetError, Target};
+use crate::pipe::call::Named;
 use crate::pipe::{self, Inbound, call};
 use crate::proxy::finish::{self, Told};
 use crate::proxy::request::{Routed, enter, identify, route};
@@ -303,10 +304,12 @@ impl Visit<'_> {
                 raw_path: head.raw_path(),
                 raw_query: head.raw_query(),
                 body,
+                params: Named::new(),
+                query: None,
                 started,
             };
-            let fields = compose::fields_for(&head, &plan.backends, x);
-            let work = pin!(pipe::compose(plan, &inbound, fields));
+            let fields = compose::fields_for(&head, plan, x);
+            let work = pin!(pipe::compose(plan, inbound, fields));
             let gone = || Error::from(Reason::ClientGone);
             line.while_there(work).await.ok_or_else(gone)??
         };

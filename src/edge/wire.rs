@@ -12,7 +12,7 @@ use crate::net::Target;
 use crate::pipe::call;
 use crate::pipe::wire::{self, WireSink};
 use crate::proxy::Exchange;
-use crate::proxy::compose::fields_for;
+use crate::proxy::compose::selected;
 
 /// What a request becomes for its backend.
 #[derive(Debug)]
@@ -44,8 +44,7 @@ pub async fn request(
         wire::head(head, &path, (ctx, edits), (backend, target), out).map_err(before)?;
         Written { path, entered: 0 }
     } else {
-        let fields = fields_for(head, std::slice::from_ref(backend), x);
-        let fields = fields.into_iter().next().unwrap_or_default();
+        let fields = selected(&backend.forward, head, x);
         let headers = call::wire_fields(backend, fields);
         let mut made = Call {
             headers,

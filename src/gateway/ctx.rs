@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The state of one request, from its head to its access line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ctx {
     /// The snapshot that this request keeps to its end.
     pub gateway: Arc<Gateway>,

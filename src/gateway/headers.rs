@@ -283,6 +283,35 @@ impl ForwardRules {
         self.endpoint.passes(name) && self.keeps(name)
     }
 
+    /// What the backend's own filter leaves of fields that were selected for its endpoint: those that only this
+    /// gateway writes always stay in the native dialect.
+    pub fn narrowed(&self, selected: &Fields) -> Fields {
+        let ours = |name: &HeaderName| {
+            self.dialect == Dialect::Native
+                && [header::VIA, X_REQUEST_ID, X_GATEWAY_VERSION].contains(name)
+        };
+        let mut kept: Fields = selected
+            .iter()
+            .filter(|(name, _)| self.keeps(name) || ours(name))
+            .cloned()
+            .collect();
+        if !self.keeps(&header::USER_AGENT) {
+            kept.push((
+                header::USER_AGENT,
+                HeaderValue::from_static(self.anonymous()),
+            ));
+        }
+        kept
+    }
+
+    /// `User-Agent` where the backend's filter holds back the real one.
+    const fn anonymous(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Native => version::USER_AGENT,
+            Dialect::Krakend => GO_USER_AGENT,
+        }
+    }
+
     /// Whether the client's `Content-Length` is declared to the backend (reference section 7.5).
     pub fn passes_content_length(&self) -> bool {
         self.passes(&header::CONTENT_LENGTH)
@@ -381,12 +410,12 @@ pub fn forward_headers(
     };
     copy_fields(rules, head, agent.is_some(), out);
     add_forwarded(rules, head, client, out);
-    let (product, anonymous) = match rules.dialect {
-        Dialect::Native => (version::USER_AGENT, version::USER_AGENT),
-        Dialect::Krakend => (version::KRAKEND_USER_AGENT, GO_USER_AGENT),
+    let product = match rules.dialect {
+        Dialect::Native => version::USER_AGENT,
+        Dialect::Krakend => version::KRAKEND_USER_AGENT,
     };
     match agent {
-        _ if !rules.keeps(&header::USER_AGENT) => out.fixed(&OWN_AGENT, anonymous),
+        _ if !rules.keeps(&header::USER_AGENT) => out.fixed(&OWN_AGENT, rules.anonymous()),
         Some(agent) => out.own(&OWN_AGENT, agent),
         None => out.fixed(&OWN_AGENT, product),
     }

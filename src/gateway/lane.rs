@@ -43,6 +43,10 @@ pub enum Slow {
     Off,
     /// Redirects are followed and gzip is undone, which needs the answer's head as data.
     Krakend,
+    /// A stage may rewrite the request or wants its body.
+    Rewritten,
+    /// Stages see the answer, and it passes on as it is.
+    Staged,
     /// The backend is called over TLS, and HTTP/1.1 has not been agreed on with it.
     Http2Backend,
     /// Cleartext HTTP/2 to the backend.
@@ -69,9 +73,11 @@ pub enum Slow {
 
 impl Slow {
     /// Every reason, for tables and counters.
-    pub const ALL: [Slow; 13] = [
+    pub const ALL: [Slow; 15] = [
         Slow::Off,
         Slow::Krakend,
+        Slow::Rewritten,
+        Slow::Staged,
         Slow::Http2Backend,
         Slow::PlatformStreams,
         Slow::Http2Client,
@@ -90,6 +96,8 @@ impl Slow {
         match self {
             Slow::Off => "off",
             Slow::Krakend => "krakend",
+            Slow::Rewritten => "rewritten",
+            Slow::Staged => "staged",
             Slow::Http2Backend => "http2_backend",
             Slow::PlatformStreams => "platform_streams",
             Slow::Http2Client => "http2_client",
@@ -109,6 +117,8 @@ impl Slow {
         match self {
             Slow::Off => "the fast lane is switched off",
             Slow::Krakend => "in the krakend dialect each answer of a backend has to be understood",
+            Slow::Rewritten => "a component of it may rewrite the whole request",
+            Slow::Staged => "components of it see a body that passes on as it is",
             Slow::Http2Backend => {
                 "the backend is called over TLS and did not choose HTTP/1.1 (so far)"
             }

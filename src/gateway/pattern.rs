@@ -121,7 +121,7 @@ impl Pattern {
     }
 
     /// The `path?query` to send. `decoded` is the path that was matched, `raw` the path as it was
-    /// received; `extra` provides all values but the endpoint's parameters.
+    /// received; `extra` provides all values but the endpoint's parameters, and may replace those.
     ///
     /// # Errors
     /// [`Reason::BadSlot`] when a value makes no valid URL.
@@ -219,12 +219,12 @@ impl Piece {
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
             Self::Tail => {}
             Self::Slot(slot) => {
-                if let SlotKind::Param(index) = slot.kind
+                if let Some(value) = extra(slot) {
+                    out.extend_from_slice(value.as_bytes());
+                } else if let SlotKind::Param(index) = slot.kind
                     && let Some(value) = params.get(index, decoded)
                 {
                     out.extend_from_slice(value);
-                } else if let Some(value) = extra(slot) {
-                    out.extend_from_slice(value.as_bytes());
                 } else {
                     out.extend_from_slice(b"{{.");
                     out.extend_from_slice(slot.key.as_bytes());

@@ -1,6 +1,7 @@
 //! The compiled configuration: immutable, everything ready that can be made before a request comes.
 
 use crate::base::{Dialect, ErrorShape};
+use crate::body::flatmap::Flatmap;
 use crate::body::{Decoder, Object, Output, Shape};
 use crate::gateway::client_ip::ClientIpRules;
 use crate::gateway::headers::ForwardRules;
@@ -10,12 +11,13 @@ use crate::gateway::limits::Limits;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::router::Router;
-use crate::gateway::stage::{CallStage, HeadStage};
+use crate::gateway::stage::{CallStage, HeadStage, PipeStage};
 use crate::net::{Balancer, Client, Resolver, Scheme, Srv, Target};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// One whole configuration, ready to run.
 #[derive(Debug)]
@@ -104,8 +106,12 @@ pub struct Endpoint {
     pub pattern: Box<str>,
     /// Where it stands in the document.
     pub pointer: Box<str>,
+    /// The keys of its parameters, in the order of its path.
+    pub params: Box<[Box<str>]>,
     /// Stages of this endpoint, after the service's.
     pub head: Box<[Box<dyn HeadStage>]>,
+    /// Whether some of the stages want the request's body.
+    pub reads_body: bool,
     /// How it is answered.
     pub plan: Plan,
     /// Whether its requests may take the fast lane, or why none of them may.
@@ -134,12 +140,59 @@ pub enum Plan {
 pub struct Compose {
     /// The backends, in file order.
     pub backends: Box<[Backend]>,
+    /// In which order they are called.
+    pub merging: Merging,
     /// How the merged data is written.
     pub output: Output,
     /// Longest wait for the parts: 85 % of the timeout when there are several.
     pub merge_timeout: Duration,
+    /// `proxy.flatmap_filter`, over the merged data.
+    pub flatmap: Option<Flatmap>,
     /// `proxy.static`.
     pub statics: Option<Statics>,
+    /// Stages around all of it, if there are any.
+    pub staged: Option<Box<Staged>>,
+    /// Backends that are called beside, if there are any.
+    pub shadow: Option<Box<Shadow>>,
+}
+
+/// In which order the backends of a composed answer are called.
+#[derive(Debug)]
+pub enum Merging {
+    /// All at once.
+    Parallel,
+    /// One after the other; for each backend what later ones want of its answer.
+    Sequential(Box<[Box<[Propagated]>]>),
+}
+
+/// A value of one backend's answer that becomes a parameter for later ones (reference/krakend-core section 9.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Propagated {
+    /// The parameter's key: `Resp0_a.b`.
+    pub key: Box<str>,
+    /// Path into the data; `None` for the whole body as it is.
+    pub field: Option<Box<str>>,
+}
+
+/// Stages around a pipe, and what makes the request that they see.
+pub struct Staged {
+    /// The stages.
+    pub stages: Box<[Box<dyn PipeStage>]>,
+    /// Which of the client's fields they see: the endpoint's filter.
+    pub forward: ForwardRules,
+    /// Which of the client's query parameters they see: the endpoint's filter.
+    pub query: QueryFilter,
+}
+
+/// Backends that are called beside the others, and whose answers nobody waits for.
+#[derive(Debug)]
+pub struct Shadow {
+    /// They alone.
+    pub plan: Compose,
+    /// Longest time for them, however long the client's request takes.
+    pub timeout: Duration,
+    /// Bounds how many such calls are under way; what comes beyond is dropped.
+    pub room: Arc<Semaphore>,
 }
 
 /// Data that an endpoint adds to its answer.
@@ -185,12 +238,16 @@ pub struct Backend {
     pub forward: ForwardRules,
     /// Which query parameters go to it: the endpoint's filter and its own.
     pub query: QueryFilter,
+    /// Its own filter alone, for queries that the endpoint's has passed already.
+    pub own_query: QueryFilter,
     /// How its body is read.
     pub decoder: Decoder,
     /// Its body is an array.
     pub is_collection: bool,
     /// What is kept of the data and where it goes.
     pub shape: Shape,
+    /// `proxy.flatmap_filter`, in place of the shape's filters.
+    pub flatmap: Option<Flatmap>,
     /// What becomes of statuses other than 200 and 201.
     pub errors: StatusRule,
     /// Copies of each call that race; 1 for none.
@@ -207,6 +264,10 @@ pub struct Backend {
     pub platform_streams: bool,
     /// Stages around each call.
     pub call: Box<[Box<dyn CallStage>]>,
+    /// Stages around each call that see its request and its data.
+    pub pipe: Box<[Box<dyn PipeStage>]>,
+    /// Stages around each exchange on the wire.
+    pub wire: Box<[Box<dyn PipeStage>]>,
     /// Counters.
     pub meters: BackendMeters,
 }
@@ -232,6 +293,16 @@ pub enum StatusRule {
 }
 
 impl Endpoint {
+    /// Every backend, those of shadows behind the others.
+    pub fn backends(&self) -> impl Iterator<Item = &Backend> {
+        let (main, beside) = match &self.plan {
+            Plan::Stream(backend) => (std::slice::from_ref(&**backend), None),
+            Plan::Compose(compose) => (&*compose.backends, compose.shadow.as_deref()),
+        };
+        let beside = beside.into_iter().flat_map(|shadow| &shadow.plan.backends);
+        main.iter().chain(beside)
+    }
+
     /// Whether its requests may take the fast lane as things stand: a TLS handshake may have told since the
     /// file was compiled.
     ///
@@ -273,12 +344,7 @@ impl Gateway {
 
     /// Every backend of every endpoint.
     pub fn backends(&self) -> impl Iterator<Item = &Backend> {
-        self.endpoints
-            .iter()
-            .flat_map(|endpoint| match &endpoint.plan {
-                Plan::Stream(backend) => std::slice::from_ref(&**backend).iter(),
-                Plan::Compose(compose) => compose.backends.iter(),
-            })
+        self.endpoints.iter().flat_map(Endpoint::backends)
     }
 }
 
@@ -294,4 +360,4 @@ macro_rules! debug_by_name {
     )*};
 }
 
-debug_by_name!(Service limits, Endpoint pattern, Backend service);
+debug_by_name!(Service limits, Endpoint pattern, Backend service, Staged query);

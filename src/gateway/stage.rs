@@ -120,6 +120,11 @@ pub trait HeadStage: Send + Sync {
         false
     }
 
+    /// Whether it may put its own version of the request into [`Ctx::rewritten`].
+    fn rewrites(&self) -> bool {
+        self.reads_body()
+    }
+
     /// Decides about a request. `head` is what the client sent, or what a stage before made of it; a stage that
     /// changes more than fields puts its own version into [`Ctx::rewritten`].
     fn on_request<'a>(

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::deadline::Deadline;
 use super::error::NetError;
@@ -29,6 +29,7 @@ pub struct Incoming {
 enum Body {
     H1(H1Body),
     H2(Box<H2Body>),
+    Whole(Bytes),
 }
 
 #[derive(Debug)]
@@ -76,6 +77,20 @@ impl Incoming {
         }
     }
 
+    /// An answer that is there already; its length is said anew.
+    pub fn whole(status: StatusCode, mut headers: HeaderMap, bytes: Bytes) -> Self {
+        headers.remove(header::TRANSFER_ENCODING);
+        if !matches!(status.as_u16(), 100..=199 | 204 | 304) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        }
+        Self {
+            status,
+            headers,
+            body: Body::Whole(bytes),
+            deadline: Deadline::NEVER,
+        }
+    }
+
     /// Bounds the rest of the body anew, for answers whose chunks have a deadline each.
     pub fn set_deadline(&mut self, deadline: Deadline) {
         self.deadline = deadline;
@@ -99,6 +114,9 @@ impl Incoming {
             match &mut self.body {
                 Body::H1(body) => body.chunk().await,
                 Body::H2(body) => body.chunk().await,
+                Body::Whole(bytes) => {
+                    Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()))
+                }
             }
         };
         deadline
@@ -112,6 +130,7 @@ impl Incoming {
         match &self.body {
             Body::H1(body) => body.framing.done(),
             Body::H2(body) => body.is_done(),
+            Body::Whole(bytes) => bytes.is_empty(),
         }
     }
 
@@ -125,6 +144,7 @@ impl Incoming {
             }) => Some(*length),
             Body::H1(_) => None,
             Body::H2(_) => self.content_length(),
+            Body::Whole(bytes) => Some(bytes.len() as u64),
         };
         if declared.is_some_and(over) {
             return Err(NetError::too_large(limit));

@@ -2,14 +2,15 @@
 //! are followed, and the answer becomes a part (reference/krakend-core sections 7 and 8).
 
 use crate::base::{Dialect, Error, Reason};
-use crate::body::{self, Part};
+use crate::body;
 use crate::gateway::ctx::Ctx;
+use crate::gateway::message::{Answer, AnswerBody};
 use crate::gateway::pattern::Slot;
 use crate::gateway::query;
 use crate::gateway::snapshot::{Backend, Endpoint, Hosts, StatusRule};
 use crate::gateway::stage::{Call, Called, Flow};
 use crate::net::{Deadline, Incoming, Interims, NetError, OutBody, Outgoing, Target};
-use crate::pipe::redirect;
+use crate::pipe::{redirect, staged};
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -38,8 +39,22 @@ pub struct Inbound<'a> {
     pub raw_query: &'a [u8],
     /// The body; `None` when the client sent none.
     pub body: Option<Bytes>,
+    /// Parameters beside and instead of the path's.
+    pub params: Named,
+    /// The query as the endpoint's stages left it, encoded; takes the place of the one received, and only
+    /// a backend's own filter still counts.
+    pub query: Option<String>,
     /// When the pipe began; deadlines count from here.
     pub started: Instant,
+}
+
+/// Values by the key of their slot.
+pub type Named = Vec<(String, String)>;
+
+/// Finds a value; a later one of the same key counts.
+pub fn named<'n>(values: &'n [(String, String)], key: &str) -> Option<&'n str> {
+    let found = values.iter().rfind(|(own, _)| own == key);
+    found.map(|(_, value)| value.as_str())
 }
 
 impl Inbound<'_> {
@@ -59,7 +74,9 @@ pub struct Request {
     /// Path and query.
     pub target: String,
     /// Fields, without those of the framing.
-    pub fields: Vec<(HeaderName, HeaderValue)>,
+    pub fields: Fields,
+    /// The body, unless it is streamed.
+    pub body: Option<Bytes>,
 }
 
 /// Path and query for a backend: the pattern with its slots filled, the filtered query behind it.
@@ -72,13 +89,43 @@ pub fn wire_target(
     raw_path: &[u8],
     raw_query: &[u8],
 ) -> Result<String, Error> {
-    // Slots that wait for claims and earlier answers stay open until those exist.
-    let nothing = |_: &Slot| -> Option<Cow<'_, str>> { None };
-    let filled = backend
-        .pattern
-        .fill(&ctx.params, &ctx.path, raw_path, &nothing)?;
-    let mut target = filled.into_owned();
+    let mut target = filled(backend, ctx, raw_path, &[])?;
     if let Some(filtered) = backend.query.apply(raw_query) {
+        query::append(&mut target, &filtered);
+    }
+    Ok(target)
+}
+
+/// The pattern with its slots filled; these values come before the path's. Slots that wait for what does not
+/// exist (claims, earlier answers) stay as they are.
+fn filled(
+    backend: &Backend,
+    ctx: &Ctx,
+    raw_path: &[u8],
+    values: &[(String, String)],
+) -> Result<String, Error> {
+    let value = |slot: &Slot| named(values, &slot.key).map(Cow::Borrowed);
+    let target = backend
+        .pattern
+        .fill(&ctx.params, &ctx.path, raw_path, &value)?;
+    Ok(target.into_owned())
+}
+
+/// As [`wire_target`], with what stages and earlier calls made of parameters and query.
+///
+/// # Errors
+/// When what comes out is no URL.
+pub fn target_of(
+    backend: &Backend,
+    inbound: &Inbound<'_>,
+    values: &[(String, String)],
+) -> Result<String, Error> {
+    let mut target = filled(backend, inbound.ctx, inbound.raw_path, values)?;
+    let filtered = match &inbound.query {
+        Some(query) => backend.own_query.apply(query.as_bytes()),
+        None => backend.query.apply(inbound.raw_query),
+    };
+    if let Some(filtered) = filtered {
         query::append(&mut target, &filtered);
     }
     Ok(target)
@@ -86,15 +133,23 @@ pub fn wire_target(
 
 /// The fields for a backend, with gzip asked for where we may.
 pub fn wire_fields(backend: &Backend, mut fields: Fields) -> Fields {
-    let has = |name: HeaderName| fields.iter().any(|(n, _)| *n == name);
-    if backend.inflate
-        && backend.method != Method::HEAD
-        && !has(header::ACCEPT_ENCODING)
-        && !has(header::RANGE)
-    {
-        fields.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
+    if asks_for_gzip(backend, &backend.method, &fields) {
+        fields.push(GZIP);
     }
     fields
+}
+
+/// What is said to ask for gzip.
+pub const GZIP: (HeaderName, HeaderValue) =
+    (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+
+/// Whether we ask for gzip ourselves, and so undo it.
+pub fn asks_for_gzip(backend: &Backend, method: &Method, fields: &Fields) -> bool {
+    let has = |name: HeaderName| fields.iter().any(|(n, _)| *n == name);
+    backend.inflate
+        && *method != Method::HEAD
+        && !has(header::ACCEPT_ENCODING)
+        && !has(header::RANGE)
 }
 
 /// Whether a body's length is told to a backend and not chunked: always in native, in the krakend
@@ -144,21 +199,47 @@ pub async fn exchange(
     backend: &Backend,
     inbound: &Inbound<'_>,
     request: Request,
+    stream: Option<OutBody<'_>>,
+    deadline: Deadline,
+    interims: Option<&Interims>,
+) -> Result<Exchange, Error> {
+    let first = pick(backend).await?;
+    exchange_with(
+        (backend, first),
+        inbound,
+        request,
+        stream,
+        deadline,
+        interims,
+    )
+    .await
+}
+
+/// As [`exchange`], with a host that is chosen already.
+///
+/// # Errors
+/// The transport's, in Go's words.
+pub async fn exchange_with(
+    (backend, first): (&Backend, Arc<Target>),
+    inbound: &Inbound<'_>,
+    request: Request,
     mut stream: Option<OutBody<'_>>,
     deadline: Deadline,
     interims: Option<&Interims>,
 ) -> Result<Exchange, Error> {
     let client = &inbound.ctx.gateway.client;
-    let first = pick(backend).await?;
     let mut target = Arc::clone(&first);
     let Request {
         mut method,
         target: mut path,
         mut fields,
+        mut body,
     } = request;
-    let mut body = inbound.body.clone();
     let once = stream.is_some();
-    let declares = declares_length(backend, inbound.ctx);
+    // A stage that says how long its body is means it.
+    let told = |(name, _): &(HeaderName, HeaderValue)| *name == header::CONTENT_LENGTH;
+    let declares = declares_length(backend, inbound.ctx) || fields.iter().any(told);
+    let mut host = own_host(&mut fields);
     // Native: the time that the client takes to send its body is not the backend's.
     let native = inbound.ctx.gateway.dialect == Dialect::Native;
     let patience = native.then_some(inbound.endpoint.timeout);
@@ -166,7 +247,7 @@ pub async fn exchange(
         let out = Outgoing {
             method: &method,
             path_and_query: &path,
-            host: None,
+            host: host.as_ref().map(HeaderValue::as_bytes),
             fields: &fields,
             patience: patience.filter(|_| stream.is_some()),
             interims,
@@ -212,12 +293,21 @@ pub async fn exchange(
         if !next.keep_body {
             body = None;
         }
+        host = None;
         (target, method, path) = (Arc::new(there), next.method, next.target);
     }
     let text = "stopped after 10 redirects";
     Err(NetError::new(Reason::BackendInvalid, text)
         .wrap(&method, &target.url(&path))
         .into())
+}
+
+/// A `Host` that a stage has put among the fields.
+fn own_host(fields: &mut Fields) -> Option<HeaderValue> {
+    let at = fields.iter().position(|(name, _)| *name == header::HOST)?;
+    let (_, host) = fields.swap_remove(at);
+    fields.retain(|(name, _)| *name != header::HOST);
+    Some(host)
 }
 
 /// The previous URL, except from https to http.
@@ -245,7 +335,7 @@ fn out_body<'b>(method: &Method, body: Option<Bytes>, declare_length: bool) -> O
     }
 }
 
-/// One call with its stages, as a part of a composed answer.
+/// One call with its stages, as a part of a composed answer. `values` fill slots before the path's parameters.
 ///
 /// # Errors
 /// What the call died of; failed stages too.
@@ -253,17 +343,22 @@ pub async fn call(
     backend: &Backend,
     inbound: &Inbound<'_>,
     fields: Fields,
+    values: &[(String, String)],
     deadline: Deadline,
-) -> Result<Part, Error> {
+) -> Result<Answer, Error> {
     let ctx = inbound.ctx;
     let mut call = Call {
-        headers: wire_fields(backend, fields),
-        target: wire_target(backend, ctx, inbound.raw_path, inbound.raw_query)?,
+        headers: fields,
+        target: target_of(backend, inbound, values)?,
     };
     let (entered, admitted) = enter(backend, &mut call, ctx).await;
     let result = match admitted {
         Err(error) => Err(error),
-        Ok(()) => send(backend, inbound, call, deadline).await,
+        Ok(()) if backend.pipe.is_empty() && backend.wire.is_empty() => {
+            send(backend, inbound, call, deadline).await
+        }
+        // Boxed: few calls have such stages, and all would carry their room.
+        Ok(()) => Box::pin(staged::send(backend, inbound, call, values, deadline)).await,
     };
     let called = match &result {
         Ok((_, status)) => Ok(Called {
@@ -275,7 +370,7 @@ pub async fn call(
     if result.is_err() {
         backend.meters.errors.inc();
     }
-    result.map(|(part, _)| part)
+    result.map(|(answer, _)| answer)
 }
 
 /// Asks a backend's stages before a call, in order; also tells how many of them let it pass.
@@ -307,73 +402,119 @@ async fn send(
     inbound: &Inbound<'_>,
     call: Call,
     deadline: Deadline,
-) -> Result<(Part, u16), Error> {
-    let method = backend.method.clone();
+) -> Result<(Answer, u16), Error> {
+    let unpack = asks_for_gzip(backend, &backend.method, &call.headers);
     let request = Request {
-        method,
+        method: backend.method.clone(),
         target: call.target,
-        fields: call.headers,
+        fields: wire_fields(backend, call.headers),
+        body: inbound.body.clone(),
     };
-    let answer = exchange(backend, inbound, request, None, deadline, None).await?;
-    let status = answer.incoming.status.as_u16();
+    let exchanged = exchange(backend, inbound, request, None, deadline, None).await?;
+    let (from, path) = (exchanged.from, exchanged.path);
+    let mut raw = raw(exchanged.incoming);
+    if unpack {
+        unpacked(&mut raw, backend).await?;
+    }
+    taken(backend, raw, || from.url(&path)).await
+}
+
+/// An answer as it is on the wire.
+pub fn raw(mut incoming: Incoming) -> Answer {
+    Answer {
+        status: incoming.status.as_u16(),
+        headers: std::mem::take(&mut incoming.headers),
+        body: AnswerBody::Stream(Box::new(incoming)),
+        ..Answer::default()
+    }
+}
+
+/// Undoes the gzip that we asked for, where the bytes are passed on as they are; a decoder undoes any.
+///
+/// # Errors
+/// When it is none.
+pub async fn unpacked(raw: &mut Answer, backend: &Backend) -> Result<(), Error> {
+    let decoded = backend.decoder != body::Decoder::NoOp && backend.wire.is_empty();
+    if decoded || !is_packed(&raw.headers) {
+        return Ok(());
+    }
+    let bytes = raw.collect(MAX_PART).await?;
+    raw.body = AnswerBody::Full(inflated(true, bytes)?);
+    raw.headers.remove(header::CONTENT_ENCODING);
+    raw.headers.remove(header::CONTENT_LENGTH);
+    Ok(())
+}
+
+/// What an answer on the wire is worth: its status is looked at and its body decoded, except for `no-op`. Also
+/// gives the backend's status; `url` is asked for when something is wrong.
+///
+/// # Errors
+/// When the status is an error, or the body cannot be read.
+pub async fn taken(
+    backend: &Backend,
+    mut raw: Answer,
+    url: impl Fn() -> String,
+) -> Result<(Answer, u16), Error> {
+    let status = raw.status;
     if backend.decoder == body::Decoder::NoOp {
         // The status is not looked at and the body is not read.
-        let data = Some(body::Object::new());
-        return Ok((
-            Part {
-                data,
-                complete: true,
-            },
-            status,
-        ));
+        raw.data = Some(body::Object::new());
+        raw.complete = true;
+        return Ok((raw, status));
     }
     if !matches!(status, 200 | 201) {
-        return failed(backend, answer).await.map(|part| (part, status));
+        return failed(backend, raw, url).await.map(|part| (part, status));
     }
-    let incoming = answer.incoming;
-    let packed = is_packed(&incoming.headers);
-    let bytes = incoming.collect(MAX_PART).await.map_err(Error::from)?;
-    let bytes = inflated(packed, bytes)?;
+    let packed = is_packed(&raw.headers);
+    let bytes = inflated(packed, raw.collect(MAX_PART).await?)?;
     let data = backend
         .decoder
         .decode(&bytes, backend.is_collection)
         .map_err(|e| Error::new(Reason::DecodeFailed, e.to_string()))?;
-    let part = Part {
-        data: backend.shape.apply(data),
+    let answer = Answer {
+        data: shaped(backend, data),
         complete: true,
+        ..Answer::default()
     };
-    Ok((part, status))
+    Ok((answer, status))
+}
+
+fn shaped(backend: &Backend, data: body::Data) -> body::Data {
+    match &backend.flatmap {
+        None => backend.shape.apply(data),
+        Some(flatmap) => backend.shape.apply_around(data, |data| flatmap.apply(data)),
+    }
 }
 
 /// A status other than 200 and 201, by the backend's rule.
-async fn failed(backend: &Backend, answer: Exchange) -> Result<Part, Error> {
-    let status = answer.incoming.status.as_u16();
+async fn failed(
+    backend: &Backend,
+    mut raw: Answer,
+    url: impl Fn() -> String,
+) -> Result<Answer, Error> {
+    let status = raw.status;
     if backend.errors == StatusRule::Hide {
-        let url = answer.url();
         let text = format!(
-            "invalid status code {status} [{} {}]: {url}",
+            "invalid status code {status} [{} {}]: {}",
             backend.method,
             backend.pattern.display(),
+            url(),
         );
         return Err(Error::new(Reason::BackendStatus, text));
     }
-    let incoming = answer.incoming;
-    let packed = is_packed(&incoming.headers);
-    let content_type = incoming
+    let packed = is_packed(&raw.headers);
+    let content_type = raw
         .headers
         .get(header::CONTENT_TYPE)
         .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         .unwrap_or_default();
-    let bytes = incoming.collect(MAX_DETAILS).await.map_err(Error::from)?;
-    let bytes = inflated(packed, bytes)?;
+    let bytes = inflated(packed, raw.collect(MAX_DETAILS).await?)?;
     match &backend.errors {
-        StatusRule::Details(name) => {
-            let data = body::error_details(name, status, &bytes, &content_type);
-            Ok(Part {
-                data: Some(data),
-                complete: false,
-            })
-        }
+        StatusRule::Details(name) => Ok(Answer {
+            data: Some(body::error_details(name, status, &bytes, &content_type)),
+            complete: false,
+            ..Answer::default()
+        }),
         StatusRule::Hide | StatusRule::Code => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let content_type = (!content_type.is_empty()).then_some(content_type);

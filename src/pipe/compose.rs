@@ -1,11 +1,13 @@
-//! The merge of several calls: all start at once, each ends by the deadline, results are taken in the
-//! order of arrival. What is there counts; only when nothing is there is the request an error.
+//! The merge of several calls: all start at once unless they are to follow each other, each ends by the
+//! deadline, results are taken in the order of arrival. What is there counts; only when nothing is there is the request an error.
 
 use crate::base::{Dialect, Error, Reason};
-use crate::body::{Data, Merge, Part};
-use crate::gateway::snapshot::{Backend, Compose, Statics, Strategy};
+use crate::body::{Merge, Part};
+use crate::gateway::message::Answer;
+use crate::gateway::snapshot::{Backend, Compose, Merging, Staged, Statics, Strategy};
 use crate::net::Deadline;
 use crate::pipe::call::{Fields, Inbound, call};
+use crate::pipe::{sequential, shadow, staged};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::time::Duration;
@@ -13,24 +15,79 @@ use std::time::Duration;
 /// A composed answer before it is rendered.
 #[derive(Debug)]
 pub struct Composed {
-    /// The merged data; `None` is `null`.
-    pub data: Data,
-    /// Whether every part came and was whole.
-    pub complete: bool,
+    /// The merged answer; data that is `None` prints as `null`.
+    pub answer: Answer,
     /// Parts that failed, for the log; the answer stands without them.
     pub errors: Vec<Error>,
 }
 
 /// Calls every backend of an endpoint, merges what comes back and adds the endpoint's static data.
-/// `fields` holds one list of selected and added fields for each backend.
+/// `fields` holds one list of selected and added fields for each backend, those of the shadows behind the
+/// others; where the endpoint has stages, one list for them.
 ///
 /// # Errors
-/// When no part came at all: the error of the only backend, or one that joins all texts.
+/// When no part came at all: the error of the only backend, or one that joins all texts. Or what a stage of
+/// the endpoint refused.
 pub async fn compose(
     compose: &Compose,
-    inbound: &Inbound<'_>,
+    inbound: Inbound<'_>,
     fields: Vec<Fields>,
 ) -> Result<Composed, Error> {
+    match &compose.staged {
+        None => whole(compose, &inbound, fields).await,
+        // Boxed: few endpoints have stages, and all requests would carry their room.
+        Some(staged) => Box::pin(around(compose, staged, inbound, fields)).await,
+    }
+}
+
+/// The pipe with the endpoint's stages around it. They do not see what is not whole: as in KrakenD an error of
+/// one part keeps them away from the rest (reference/krakend-components section 0.4).
+async fn around(
+    compose: &Compose,
+    staged: &Staged,
+    mut inbound: Inbound<'_>,
+    fields: Vec<Fields>,
+) -> Result<Composed, Error> {
+    let ctx = inbound.ctx;
+    let fields = fields.into_iter().next().unwrap_or_default();
+    let mut request = staged::request(staged, &inbound, fields);
+    let (entered, own) = staged::before(&staged.stages, &mut request, ctx).await?;
+    let mut composed = match own {
+        Some(answer) => Composed {
+            answer,
+            errors: Vec::new(),
+        },
+        None => {
+            inbound.params = staged::changed(request.params.clone(), &inbound);
+            inbound.query = Some(request.query.clone());
+            inbound.body.clone_from(&request.body);
+            let fields = all(compose).map(|backend| backend.forward.narrowed(&request.headers));
+            whole(compose, &inbound, fields.collect()).await?
+        }
+    };
+    if composed.errors.is_empty() {
+        let answer = &mut composed.answer;
+        staged::after(&staged.stages, entered, &request, answer, ctx).await?;
+    }
+    Ok(composed)
+}
+
+/// The backends of an endpoint, those of its shadows behind the others.
+pub fn all(compose: &Compose) -> impl Iterator<Item = &Backend> {
+    let beside = compose.shadow.iter().flat_map(|s| &s.plan.backends);
+    compose.backends.iter().chain(beside)
+}
+
+/// The pipe inside the endpoint's stages.
+async fn whole(
+    compose: &Compose,
+    inbound: &Inbound<'_>,
+    mut fields: Vec<Fields>,
+) -> Result<Composed, Error> {
+    if let Some(shadow) = &compose.shadow {
+        let beside = fields.split_off(compose.backends.len().min(fields.len()));
+        shadow::start(shadow, inbound, beside);
+    }
     let result = called(compose, inbound, fields).await;
     match &compose.statics {
         Some(statics) => with_statics(statics, result),
@@ -41,7 +98,9 @@ pub async fn compose(
 /// Static data overwrites top-level keys where its strategy matches; where nothing came at all it becomes
 /// the answer, and the error is only logged (reference/krakend-core section 9.5).
 fn with_statics(statics: &Statics, result: Result<Composed, Error>) -> Result<Composed, Error> {
-    let complete = result.as_ref().is_ok_and(|composed| composed.complete);
+    let complete = result
+        .as_ref()
+        .is_ok_and(|composed| composed.answer.complete);
     let failed = result
         .as_ref()
         .map_or(true, |composed| !composed.errors.is_empty());
@@ -56,69 +115,147 @@ fn with_statics(statics: &Statics, result: Result<Composed, Error>) -> Result<Co
         return result;
     }
     let mut composed = result.unwrap_or_else(|error| Composed {
-        data: None,
-        complete: false,
+        answer: Answer::default(),
         errors: vec![error],
     });
     composed
+        .answer
         .data
         .get_or_insert_default()
         .extend(statics.data.clone());
     Ok(composed)
 }
 
-async fn called(
+/// The calls themselves, with an empty list of errors for one that succeeded whole.
+pub(super) async fn called(
     compose: &Compose,
     inbound: &Inbound<'_>,
     fields: Vec<Fields>,
 ) -> Result<Composed, Error> {
     let mut fields = fields.into_iter();
-    match &*compose.backends {
-        [] => Err(Error::new(Reason::NoHosts, "endpoint without backends")),
-        [backend] => single(backend, inbound, fields.next().unwrap_or_default()).await,
-        backends => {
+    let backends = match &*compose.backends {
+        [] => return Err(Error::new(Reason::NoHosts, "endpoint without backends")),
+        [backend] => {
             let deadline = inbound.deadline(compose.merge_timeout);
-            let calls: FuturesUnordered<_> = backends
-                .iter()
-                .map(|one| raced(one, inbound, fields.next().unwrap_or_default(), deadline))
-                .collect();
-            merged(backends.len(), calls, inbound.ctx.gateway.dialect).await
+            return single(
+                backend,
+                inbound,
+                fields.next().unwrap_or_default(),
+                deadline,
+            )
+            .await;
         }
+        backends => backends,
+    };
+    let deadline = inbound.deadline(compose.merge_timeout);
+    let merged = match &compose.merging {
+        Merging::Parallel => {
+            let values = &inbound.params;
+            let calls = backends.iter().map(|one| {
+                let fields = fields.next().unwrap_or_default();
+                raced(one, inbound, fields, values, deadline)
+            });
+            parallel(calls.collect(), inbound.ctx.gateway.dialect).await?
+        }
+        Merging::Sequential(wanted) => {
+            let fields = fields.collect();
+            Box::pin(sequential::call(
+                backends, wanted, inbound, fields, deadline,
+            ))
+            .await?
+        }
+    };
+    Ok(flattened(compose, merged))
+}
+
+/// `flatmap_filter` of the endpoint: only over what is free of errors.
+fn flattened(compose: &Compose, mut composed: Composed) -> Composed {
+    if let Some(flatmap) = &compose.flatmap
+        && composed.errors.is_empty()
+    {
+        composed.answer.data = flatmap.apply(composed.answer.data.take());
     }
+    composed
 }
 
 async fn single(
     backend: &Backend,
     inbound: &Inbound<'_>,
     fields: Fields,
+    deadline: Deadline,
 ) -> Result<Composed, Error> {
-    let deadline = inbound.deadline(inbound.endpoint.timeout);
-    let part = raced(backend, inbound, fields, deadline).await?;
+    let mut answer = raced(backend, inbound, fields, &inbound.params, deadline).await?;
+    answer.complete &= answer.data.is_some();
     Ok(Composed {
-        complete: part.complete && part.data.is_some(),
-        data: part.data,
+        answer,
         errors: Vec::new(),
     })
 }
 
-async fn merged(
-    expected: usize,
-    mut calls: FuturesUnordered<impl Future<Output = Result<Part, Error>>>,
+async fn parallel(
+    mut calls: FuturesUnordered<impl Future<Output = Result<Answer, Error>>>,
     dialect: Dialect,
 ) -> Result<Composed, Error> {
-    let mut merge = Merge::new(expected);
+    let mut merging = Parts::new(calls.len());
     while let Some(result) = calls.next().await {
-        merge.push(result);
+        merging.push(result);
     }
-    let merged = merge.finish();
-    if merged.arrived == 0 {
-        return Err(joined(merged.errors, dialect));
+    merging.finish(dialect)
+}
+
+/// Answers on their way to become one. What stages said of status and fields survives only if a single
+/// part arrived.
+#[derive(Debug)]
+pub(super) struct Parts {
+    merge: Merge<Error>,
+    arrived: usize,
+    only: Answer,
+}
+
+impl Parts {
+    pub(super) fn new(expected: usize) -> Self {
+        Self {
+            merge: Merge::new(expected),
+            arrived: 0,
+            only: Answer::default(),
+        }
     }
-    Ok(Composed {
-        data: merged.data,
-        complete: merged.complete,
-        errors: merged.errors,
-    })
+
+    pub(super) fn push(&mut self, result: Result<Answer, Error>) {
+        let part = result.map(|mut answer| {
+            let part = Part {
+                data: answer.data.take(),
+                complete: answer.complete,
+            };
+            self.arrived += 1;
+            self.only = if self.arrived == 1 {
+                answer
+            } else {
+                Answer::default()
+            };
+            part
+        });
+        self.merge.push(part);
+    }
+
+    /// The merged answer.
+    ///
+    /// # Errors
+    /// All texts, when nothing arrived.
+    pub(super) fn finish(self, dialect: Dialect) -> Result<Composed, Error> {
+        let merged = self.merge.finish();
+        if merged.arrived == 0 {
+            return Err(joined(merged.errors, dialect));
+        }
+        Ok(Composed {
+            answer: Answer {
+                data: merged.data,
+                complete: merged.complete,
+                ..self.only
+            },
+            errors: merged.errors,
+        })
+    }
 }
 
 /// One error for several: all texts, and in native the reason that says most about the cause.
@@ -142,18 +279,19 @@ fn joined(errors: Vec<Error>, dialect: Dialect) -> Error {
 
 /// One backend, called as often at the same time as `concurrent_calls` asks; the first whole part wins
 /// and the others are cancelled.
-async fn raced(
+pub(super) async fn raced(
     backend: &Backend,
     inbound: &Inbound<'_>,
     fields: Fields,
+    values: &[(String, String)],
     deadline: Deadline,
-) -> Result<Part, Error> {
+) -> Result<Answer, Error> {
     if backend.concurrent_calls <= 1 {
-        return call(backend, inbound, fields, deadline).await;
+        return call(backend, inbound, fields, values, deadline).await;
     }
     let deadline = deadline.earlier(inbound.deadline(backend.call_timeout));
     let mut copies: FuturesUnordered<_> = (0..backend.concurrent_calls)
-        .map(|_| call(backend, inbound, fields.clone(), deadline))
+        .map(|_| call(backend, inbound, fields.clone(), values, deadline))
         .collect();
     let mut last = None;
     while let Some(result) = copies.next().await {
@@ -204,16 +342,21 @@ mod tests {
         let whole = || {
             let data = Some(Object::with("a", Value::string("b")));
             Ok(Composed {
-                data,
-                complete: true,
+                answer: Answer {
+                    data,
+                    complete: true,
+                    ..Answer::default()
+                },
                 errors: Vec::new(),
             })
         };
         let partial = || {
             let data = Some(Object::with("a", Value::string("b")));
             Ok(Composed {
-                data,
-                complete: false,
+                answer: Answer {
+                    data,
+                    ..Answer::default()
+                },
                 errors: vec![Reason::BackendTimeout.into()],
             })
         };
@@ -235,7 +378,7 @@ mod tests {
                 (nothing(), on_nothing),
             ] {
                 let got = with_statics(&statics, result);
-                let has = got.is_ok_and(|c| c.data.is_some_and(|d| d.get("s").is_some()));
+                let has = got.is_ok_and(|c| c.answer.data.is_some_and(|d| d.get("s").is_some()));
                 assert_eq!(has, wanted, "{strategy:?}");
             }
         }

@@ -4,6 +4,9 @@
 pub mod call;
 pub mod compose;
 pub mod redirect;
+pub mod sequential;
+pub mod shadow;
+pub mod staged;
 pub mod wire;
 
 pub use call::{Inbound, Request, wire_target};

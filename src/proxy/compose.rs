@@ -4,13 +4,17 @@ use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
 use crate::base::{Dialect, Error, Reason, Reply};
 use crate::body::{self, Output};
 use crate::gateway::head::{BodySize, Head};
-use crate::gateway::headers::forward_headers;
-use crate::gateway::snapshot::{Backend, Compose, Endpoint};
+use crate::gateway::headers::{ForwardRules, forward_headers};
+use crate::gateway::message::{Answer, BodyRead, Rewritten};
+use crate::gateway::pattern::title;
+use crate::gateway::snapshot::{Compose, Endpoint};
 use crate::gateway::stage::Edits;
-use crate::pipe::call::Fields;
+use crate::pipe::call::{Fields, Named};
+use crate::pipe::compose::all;
 use crate::pipe::{self, Composed, Inbound};
 use crate::proxy::head::SessionHead;
-use crate::proxy::{Exchange, request, respond};
+use crate::proxy::stream::Failed;
+use crate::proxy::{Exchange, request, respond, stream};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use pingora::ErrorType;
@@ -35,35 +39,65 @@ pub struct Taken {
 }
 
 /// Selects and adds the fields for the backends of an endpoint; the head is not looked at again.
-pub fn take(session: &mut Session, backends: &[Backend], x: &Exchange) -> Taken {
+pub fn take<'r>(
+    session: &mut Session,
+    rules: impl Iterator<Item = &'r ForwardRules>,
+    x: &Exchange,
+) -> Taken {
     let has_body = !session.as_downstream_mut().is_body_empty();
-    let head = SessionHead::new(session.as_downstream(), has_body);
+    let sent = SessionHead::new(session.as_downstream(), has_body);
+    let head: &dyn Head = match &x.ctx.rewritten {
+        Some(rewritten) => &**rewritten,
+        None => &sent,
+    };
     Taken {
-        fields: fields_for(&head, backends, x),
-        path: head.path().to_vec(),
+        fields: rules.map(|rules| selected(rules, head, x)).collect(),
+        path: sent.path().to_vec(),
         query: head.query().unwrap_or_default().to_vec(),
-        body: head.body(),
-        expects_continue: request::expects_continue(&head),
+        body: sent.body(),
+        expects_continue: request::expects_continue(&sent),
     }
 }
 
-/// Selects and adds the fields for each backend.
-pub fn fields_for(head: &dyn Head, backends: &[Backend], x: &Exchange) -> Vec<Fields> {
+/// Selects and adds the fields for the backends of a composed answer, or for the stages around it.
+pub fn fields_for(head: &dyn Head, compose: &Compose, x: &Exchange) -> Vec<Fields> {
+    let head = x.ctx.rewritten.as_deref().map_or(head, |r| r as &dyn Head);
+    rules(compose)
+        .map(|rules| selected(rules, head, x))
+        .collect()
+}
+
+/// By which rules fields are selected: those of each backend, or the endpoint's for its stages.
+fn rules(compose: &Compose) -> impl Iterator<Item = &ForwardRules> {
+    let staged = compose.staged.iter().map(|staged| &staged.forward);
+    let backends = compose.staged.is_none().then(|| all(compose));
+    staged.chain(
+        backends
+            .into_iter()
+            .flatten()
+            .map(|backend| &backend.forward),
+    )
+}
+
+/// The fields that one set of rules selects and adds.
+pub fn selected(rules: &ForwardRules, head: &dyn Head, x: &Exchange) -> Fields {
     let ctx = &x.ctx;
     let client = ctx.gateway.service.client_ip.resolve(head);
-    let fields = backends.iter().map(|backend| {
-        let mut fields = Vec::with_capacity(12);
-        forward_headers(
-            &backend.forward,
-            head,
-            &client,
-            &ctx.request_id,
-            &mut fields,
-        );
-        Edits::apply(&x.edits.upstream, &mut fields);
-        fields
-    });
-    fields.collect()
+    let mut fields = Vec::with_capacity(12);
+    forward_headers(rules, head, &client, &ctx.request_id, &mut fields);
+    Edits::apply(&x.edits.upstream, &mut fields);
+    fields
+}
+
+/// Parameters that a stage has set at the request's head, by key.
+pub fn rewritten_params(x: &Exchange) -> Named {
+    let Some(params) = x.ctx.rewritten.as_ref().and_then(|r| r.params.as_ref()) else {
+        return Named::new();
+    };
+    let titled = params
+        .iter()
+        .map(|(name, value)| (title(name), value.clone()));
+    titled.collect()
 }
 
 /// Answers a request with a composed answer.
@@ -74,13 +108,13 @@ pub async fn serve(
     session: &mut Session,
     x: &mut Exchange,
     compose: &Compose,
-) -> Result<(), Error> {
+) -> Result<(), Failed> {
     let gateway = Arc::clone(&x.ctx.gateway);
     let Some(endpoint) = x.ctx.endpoint.and_then(|id| gateway.endpoints.get(id)) else {
-        return Err(Reason::Internal.into());
+        return Err(Error::from(Reason::Internal).into());
     };
     let arrived = Instant::now();
-    let taken = take(session, &compose.backends, x);
+    let taken = take(session, rules(compose), x);
     let body = read_body(session, x, &taken).await?;
     // Native: the time that the client takes to send its body is not the backends'.
     let started = match gateway.dialect {
@@ -94,18 +128,37 @@ pub async fn serve(
             raw_path: &taken.path,
             raw_query: &taken.query,
             body,
+            params: rewritten_params(x),
+            query: None,
             started,
         };
-        let work = pin!(pipe::compose(compose, &inbound, taken.fields));
+        let work = pin!(pipe::compose(compose, inbound, taken.fields));
         unless_gone(session, work).await??
     };
+    if compose.output == Output::NoOp {
+        return Box::pin(stream::pass(session, x, compose, composed)).await;
+    }
     let accept = session.req_header().headers.get(header::ACCEPT).cloned();
     let accept = accept.as_ref().map(HeaderValue::as_bytes);
     let reply = reply(x, endpoint, compose.output, composed, accept);
     x.retire(session);
     respond::write(session, reply)
         .await
-        .map_err(|error| Error::new(Reason::ClientGone, error.to_string()))
+        .map_err(|error| Error::new(Reason::ClientGone, error.to_string()).into())
+}
+
+/// Reads the body for the stages that are to be asked, and puts the request where they find it.
+///
+/// # Errors
+/// The limit that is broken, or that the client has gone.
+pub async fn read_for_stages(session: &mut Session, x: &mut Exchange) -> Result<(), Error> {
+    let taken = take(session, std::iter::empty(), x);
+    let body = read_body(session, x, &taken).await?;
+    let head = SessionHead::new(session.as_downstream(), body.is_some());
+    let mut rewritten = Rewritten::of(&head);
+    rewritten.body = BodyRead::Whole(body);
+    x.ctx.rewritten = Some(Box::new(rewritten));
+    Ok(())
 }
 
 async fn read_body(
@@ -113,6 +166,9 @@ async fn read_body(
     x: &mut Exchange,
     taken: &Taken,
 ) -> Result<Option<Bytes>, Error> {
+    if let Some(body) = rewritten_body(x) {
+        return Ok(body);
+    }
     if taken.body == BodySize::None {
         return Ok(None);
     }
@@ -121,6 +177,14 @@ async fn read_body(
         told.map_err(|error| Error::new(Reason::ClientGone, error.to_string()))?;
     }
     x.upload.collect(session).await.map(Some)
+}
+
+/// The body that was read for a stage, or that it put in its place.
+pub fn rewritten_body(x: &Exchange) -> Option<Option<Bytes>> {
+    match &x.ctx.rewritten.as_ref()?.body {
+        BodyRead::Not(_) => None,
+        BodyRead::Whole(body) => Some(body.clone()),
+    }
 }
 
 /// Waits for something (pinned by the caller: as an argument it would be held twice) while watching whether the client is still there; nobody works for a client
@@ -167,7 +231,12 @@ pub fn reply(
             "part of the answer is missing: {}", error.text
         );
     }
-    let Composed { data, complete, .. } = composed;
+    let Answer {
+        data,
+        complete,
+        headers,
+        ..
+    } = composed.answer;
     let completed = body::completed(data.as_ref(), complete);
     x.ctx.completed = completed;
     let rendered = body::render(output, Some(&data), accept);
@@ -179,6 +248,11 @@ pub fn reply(
     {
         fields.push((X_REQUEST_ID, id));
     }
+    if data.as_ref().is_some_and(|d| !d.is_empty()) {
+        // What stages said; no backend's field is among them.
+        let named = headers.iter().map(|(n, v)| (n.clone(), v.clone()));
+        fields.extend(named);
+    }
     if complete
         && data.as_ref().is_some_and(|d| !d.is_empty())
         && let Some(value) = &endpoint.cache_control
@@ -187,8 +261,10 @@ pub fn reply(
     }
     let completed = HeaderValue::from_static(if completed { "true" } else { "false" });
     fields.push((X_KRAKEND_COMPLETED, completed));
-    let kind = HeaderValue::from_static(rendered.content_type);
-    fields.push((header::CONTENT_TYPE, kind));
+    if !fields.iter().any(|(name, _)| *name == header::CONTENT_TYPE) {
+        let kind = HeaderValue::from_static(rendered.content_type);
+        fields.push((header::CONTENT_TYPE, kind));
+    }
     Edits::apply(&x.edits.answer, fields);
     reply
 }

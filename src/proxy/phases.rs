@@ -1,13 +1,15 @@
 //! The phases of `ProxyHttp`; each only says what happens when, the work is in the sibling files.
 
-use crate::base::{Dialect, Error, Reason};
+use crate::base::{Dialect, Error, Reason, Reply};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::{BodySize, Head};
-use crate::gateway::snapshot::{Backend, Plan};
+use crate::gateway::snapshot::{Backend, Builtin, Plan};
 use crate::gateway::stage::{Call, Called};
 use crate::pipe::call;
 use crate::proxy::head::SessionHead;
-use crate::proxy::request::{Admitted, admit, check_limits, identify, wants_upgrade};
+use crate::proxy::request::{
+    Routed, check_limits, enter, identify, route, wants_body, wants_upgrade,
+};
 use crate::proxy::stream::Failed;
 use crate::proxy::upstream;
 use crate::proxy::{Exchange, Proxy, answer, builtin, compose, failure, finish, respond, stream};
@@ -252,7 +254,7 @@ impl Proxy {
         let has_body = !session.as_downstream_mut().is_body_empty();
         let head = SessionHead::new(session.as_downstream(), has_body);
         let upgrade = wants_upgrade(&head);
-        let admitted = admit(&head, x).await?;
+        let admitted = admit(session, x).await?;
         let written = |error: Box<pingora::Error>| {
             Failed::During(Error::new(Reason::ClientGone, error.to_string()))
         };
@@ -285,7 +287,9 @@ impl Proxy {
             Some(Plan::Compose(plan)) => compose::serve(session, x, plan).await?,
             Some(Plan::Stream(backend)) => {
                 let native = gateway.dialect == Dialect::Native;
-                if native && (upgrade || backend.platform_streams) {
+                // What a stage has read cannot be read by the platform again.
+                let platform = upgrade || backend.platform_streams;
+                if native && platform && compose::rewritten_body(x).flatten().is_none() {
                     self.hand_over(session, x, backend, upgrade)?;
                     return Ok(false);
                 }
@@ -304,7 +308,7 @@ impl Proxy {
         backend: &Backend,
         upgrade: bool,
     ) -> Result<(), Error> {
-        let taken = compose::take(session, std::slice::from_ref(backend), x);
+        let taken = compose::take(session, std::iter::once(&backend.forward), x);
         x.ctx.backend = Some(0);
         x.upstream.upgrade = upgrade;
         x.upstream.target = call::wire_target(backend, &x.ctx, &taken.path, &taken.query)?;
@@ -345,6 +349,33 @@ impl Proxy {
 fn answered(session: &Session) -> Option<u16> {
     let status = session.response_written()?.status;
     (status.as_u16() == 101 || !status.is_informational()).then_some(status.as_u16())
+}
+
+/// What is to be done with an admitted request.
+enum Admitted {
+    /// Serve the endpoint of the context.
+    Endpoint,
+    /// Answer with this.
+    Reply(Reply),
+    /// Answer from here; the body may be needed.
+    Builtin(Builtin),
+}
+
+/// Walks a request up to its plan.
+async fn admit(session: &mut Session, x: &mut Exchange) -> Result<Admitted, Error> {
+    let has_body = !session.as_downstream_mut().is_body_empty();
+    let head = SessionHead::new(session.as_downstream(), has_body);
+    let id = match route(&head, x)? {
+        Routed::Reply(reply) => return Ok(Admitted::Reply(reply)),
+        Routed::Builtin(which) => return Ok(Admitted::Builtin(which)),
+        Routed::Endpoint(id) => id,
+    };
+    if wants_body(&head, x, id)? {
+        compose::read_for_stages(session, x).await?;
+    }
+    let head = SessionHead::new(session.as_downstream(), has_body);
+    let reply = enter(&head, x, id).await?;
+    Ok(reply.map_or(Admitted::Endpoint, Admitted::Reply))
 }
 
 /// Keeps our error for `fail_to_proxy` and gives Pingora one that stands for it.

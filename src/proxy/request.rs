@@ -24,17 +24,6 @@ pub enum Routed {
     Builtin(Builtin),
 }
 
-/// What is to be done with an admitted request.
-#[derive(Debug)]
-pub enum Admitted {
-    /// Serve the endpoint of the context.
-    Endpoint,
-    /// Answer with this.
-    Reply(Reply),
-    /// Answer from here; the body may be needed.
-    Builtin(Builtin),
-}
-
 /// What must be known before anything can be refused in the right form: request id and client address.
 pub fn identify(head: &dyn Head, x: &mut Exchange) {
     let ctx = &mut x.ctx;
@@ -50,20 +39,6 @@ pub fn identify(head: &dyn Head, x: &mut Exchange) {
 /// The limit that is broken.
 pub fn check_limits(head: &dyn Head, x: &Exchange) -> Result<(), Error> {
     limits::check(head, &x.ctx.gateway.service.limits).map_err(Error::from)
-}
-
-/// Walks a request up to its plan.
-///
-/// # Errors
-/// Why it is refused.
-pub async fn admit(head: &dyn Head, x: &mut Exchange) -> Result<Admitted, Error> {
-    match route(head, x)? {
-        Routed::Reply(reply) => Ok(Admitted::Reply(reply)),
-        Routed::Builtin(builtin) => Ok(Admitted::Builtin(builtin)),
-        Routed::Endpoint(id) => Ok(enter(head, x, id)
-            .await?
-            .map_or(Admitted::Endpoint, Admitted::Reply)),
-    }
 }
 
 /// Finds what a request meets. Asks nobody and counts nothing, so that a lane may ask and leave the
@@ -121,6 +96,22 @@ pub fn route(head: &dyn Head, x: &mut Exchange) -> Result<Routed, Error> {
     Ok(Routed::Builtin(own.builtin))
 }
 
+/// Whether the stages of an endpoint want the body before they are asked; what it says of its size is checked
+/// then.
+///
+/// # Errors
+/// When the body says itself that it is too large.
+pub fn wants_body(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<bool, Error> {
+    let Some(endpoint) = x.ctx.gateway.endpoints.get(id) else {
+        return Ok(false);
+    };
+    if endpoint.reads_body {
+        endpoint.limits.check_body(head.body())?;
+        x.upload.start(&endpoint.limits);
+    }
+    Ok(endpoint.reads_body)
+}
+
 /// Asks the limits and the stages of an endpoint.
 ///
 /// # Errors
@@ -151,6 +142,8 @@ async fn walk(
             entered,
             ..
         } = x;
+        let rewritten = ctx.rewritten.clone();
+        let head = rewritten.as_deref().map_or(head, |r| r as &dyn Head);
         let flow = stage.on_request(head, edits, ctx).outcome().await?;
         *entered += 1;
         if let Flow::Reply(reply) = flow {

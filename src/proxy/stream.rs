@@ -7,16 +7,18 @@
 
 use crate::base::{Dialect, Error, Reason};
 use crate::gateway::head::BodySize;
-use crate::gateway::snapshot::{Backend, Endpoint};
+use crate::gateway::message::AnswerBody;
+use crate::gateway::snapshot::{Backend, Compose, Endpoint};
 use crate::gateway::stage::{Call, Called};
 use crate::net::{Deadline, Incoming, Interims, NetError, OutBody};
+use crate::pipe::Composed;
 use crate::pipe::call::{self, Exchange as Exchanged, Fields, Inbound, Request};
-use crate::proxy::compose::{take, unless_gone};
+use crate::proxy::compose::{rewritten_body, rewritten_params, take, unless_gone};
 use crate::proxy::upload::{SessionBody, Upload};
 use crate::proxy::{Exchange, answer, direct, interim};
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
-use http::{Method, Version, header};
+use http::{Method, StatusCode, Version, header};
 use pingora::ErrorType;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
@@ -58,7 +60,7 @@ pub async fn serve(
         return Err(Error::from(Reason::Internal).into());
     };
     x.ctx.backend = Some(0);
-    if direct::fits(session, endpoint, backend) {
+    if x.ctx.rewritten.is_none() && direct::fits(session, endpoint, backend) {
         let sent = direct::exchange(session, x, (endpoint, backend)).await;
         let mut incoming = sent.inspect_err(|_| backend.meters.errors.inc())?;
         incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
@@ -66,6 +68,38 @@ pub async fn serve(
     }
     // Boxed: only one of the two is ever needed, and this one is larger.
     let incoming = Box::pin(ask(session, x, (endpoint, backend))).await?;
+    relay(session, x, backend, incoming).await
+}
+
+/// Passes the answer of a pipe on whose body was not decoded.
+///
+/// # Errors
+/// Why there is no answer, or why it broke off.
+pub async fn pass(
+    session: &mut Session,
+    x: &mut Exchange,
+    compose: &Compose,
+    composed: Composed,
+) -> Result<(), Failed> {
+    let Some(backend) = compose.backends.first() else {
+        return Err(Error::from(Reason::NoHosts).into());
+    };
+    x.ctx.backend = Some(0);
+    let answer = composed.answer;
+    // As Go's server has it: nobody said anything else.
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut incoming = match answer.body {
+        AnswerBody::Stream(incoming) => {
+            let mut incoming = *incoming;
+            (incoming.status, incoming.headers) = (status, answer.headers);
+            incoming
+        }
+        AnswerBody::Full(bytes) => Incoming::whole(status, answer.headers, bytes),
+        AnswerBody::Empty => Incoming::whole(status, answer.headers, Bytes::new()),
+    };
+    if x.ctx.gateway.dialect == Dialect::Native {
+        incoming.set_deadline(Deadline::after(x.ctx.gateway.service.stream_idle));
+    }
     relay(session, x, backend, incoming).await
 }
 
@@ -77,8 +111,9 @@ async fn ask(
 ) -> Result<Incoming, Failed> {
     let gateway = Arc::clone(&x.ctx.gateway);
     let started = Instant::now();
-    let taken = take(session, std::slice::from_ref(backend), x);
-    if taken.expects_continue {
+    let taken = take(session, std::iter::once(&backend.forward), x);
+    let read = rewritten_body(x);
+    if taken.expects_continue && read.is_none() {
         let told = session.as_downstream_mut().write_continue_response().await;
         told.map_err(|error| Error::new(Reason::ClientGone, error.to_string()))?;
     }
@@ -87,7 +122,9 @@ async fn ask(
         endpoint,
         raw_path: &taken.path,
         raw_query: &taken.query,
-        body: None,
+        body: read.clone().flatten(),
+        params: rewritten_params(x),
+        query: None,
         started,
     };
     let interims = interim::wanted(session, &gateway);
@@ -95,7 +132,11 @@ async fn ask(
         session,
         interims: interims.as_ref(),
         upload: &mut x.upload,
-        size: taken.body,
+        size: if read.is_some() {
+            BodySize::None
+        } else {
+            taken.body
+        },
     };
     let fields = taken.fields.into_iter().next().unwrap_or_default();
     let mut entered = 0;
@@ -139,7 +180,7 @@ async fn exchange(
     let ctx = inbound.ctx;
     let mut made = Call {
         headers: call::wire_fields(backend, fields),
-        target: call::wire_target(backend, ctx, inbound.raw_path, inbound.raw_query)?,
+        target: call::target_of(backend, inbound, &inbound.params)?,
     };
     let admitted;
     (*entered, admitted) = call::enter(backend, &mut made, ctx).await;
@@ -148,6 +189,7 @@ async fn exchange(
         method: backend.method.clone(),
         target: made.target,
         fields: made.headers,
+        body: inbound.body.clone(),
     };
     let deadline = inbound.deadline(inbound.endpoint.timeout);
     let Sender {

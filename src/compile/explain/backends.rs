@@ -86,14 +86,10 @@ impl Walk<'_> {
             .iter()
             .find(|e| *e.pointer == *endpoint.pointer);
         let written = written.ok_or(Reason::Internal)?;
-        let backends = match &endpoint.plan {
-            Plan::Stream(backend) => std::slice::from_ref(&**backend),
-            Plan::Compose(compose) => &compose.backends,
-        };
         self.tell_plan(endpoint, written);
         self.tell_lane(endpoint, written);
-        let fields: Vec<_> = backends
-            .iter()
+        let fields: Vec<_> = endpoint
+            .backends()
             .map(|backend| {
                 let mut fields = Vec::new();
                 let id = self.ctx.request_id.as_str();
@@ -110,7 +106,7 @@ impl Walk<'_> {
             .collect();
         let strip = StripSet::new(strip::minted(document));
         let mut refusal = None;
-        for backend in backends {
+        for (backend, selected) in endpoint.backends().zip(fields) {
             let Some(own) = written.backend.get(backend.index) else {
                 continue;
             };
@@ -120,6 +116,8 @@ impl Walk<'_> {
                 raw_path: &self.request.path,
                 raw_query: self.request.query.as_deref().unwrap_or_default(),
                 body: (self.request.body != BodySize::None).then(Bytes::new),
+                params: Vec::new(),
+                query: None,
                 started: Instant::now(),
             };
             let call = Call {
@@ -129,7 +127,6 @@ impl Walk<'_> {
                 written,
                 strip: &strip,
             };
-            let selected = fields.get(backend.index).cloned().unwrap_or_default();
             let (plan, error) = call.plan(&inbound, selected);
             refusal = refusal.or(error);
             self.calls.push(plan);
