@@ -55,6 +55,8 @@ reasons! {
     BadParamEncoding "bad_param_encoding" 400 "bad_request" "http_request_denied" "A path parameter is percent-encoded twice or holds `?` or `#`.";
     DotSegments "dot_segments" 400 "bad_request" "http_request_denied" "The path holds `.` or `..` segments after decoding.";
     BadBody "bad_body" 400 "bad_request" "http_request_error" "The request body could not be read or understood.";
+    SchemaViolated "schema_violated" 400 "bad_request" "http_request_denied" "The request body does not fit the endpoint's JSON schema.";
+    CheckFailed "check_failed" 400 "bad_request" "http_request_denied" "An expression of `validation/cel` refused the request.";
     NoRoute "no_route" 404 "not_found" "http_request_denied" "No endpoint has this path.";
     MethodNotAllowed "method_not_allowed" 405 "method_not_allowed" "http_request_denied" "An endpoint has this path but not this method.";
     HeaderTimeout "header_timeout" 408 "request_timeout" "http_request_error" "The request head did not arrive in time.";
@@ -75,6 +77,7 @@ reasons! {
     BackendStatus "backend_status" 502 "bad_gateway" "http_response_incomplete" "The backend answered a composed endpoint with a status other than 200 or 201.";
     DecodeFailed "decode_failed" 502 "bad_gateway" "http_response_content_coding" "The backend's body could not be decoded.";
     BadSlot "bad_backend_url" 502 "bad_gateway" "proxy_configuration_error" "The backend's URL cannot be built from the request.";
+    AnswerCheckFailed "answer_check_failed" 502 "bad_gateway" "http_response_incomplete" "An expression of `validation/cel` refused the answer.";
     NoHosts "no_hosts" 503 "service_unavailable" "destination_unavailable" "The backend has no usable host.";
     ConnectionLimit "connection_limit" 503 "service_unavailable" "connection_limit_reached" "Too many connections, in total or from one address.";
     Overloaded "overloaded" 503 "service_unavailable" "proxy_internal_response" "The gateway sheds load.";

@@ -301,7 +301,8 @@ impl Object {
         std::mem::take(&mut self.0)
     }
 
-    pub(super) fn members(&self) -> &[Member] {
+    /// The members as they stand.
+    pub fn members(&self) -> &[Member] {
         &self.0
     }
 }
@@ -321,7 +322,8 @@ impl Record {
             .map(|member| &member.1)
     }
 
-    pub(super) fn members(&self) -> &[Member] {
+    /// The members as they stand.
+    pub fn members(&self) -> &[Member] {
         &self.0
     }
 }

@@ -64,7 +64,13 @@ fn build<T>(
         };
         let Some(build) = at(component) else { continue };
         let before = report.problems.len();
-        if let Some(mut settings) = Settings::open(namespace, report)
+        let settings = if component.any_value {
+            let pointer = namespace.pointer.as_str();
+            Some(Settings::new(&namespace.value, pointer, report))
+        } else {
+            Settings::open(namespace, report)
+        };
+        if let Some(mut settings) = settings
             && let Err(problem) = build(&mut settings, draft, dialect)
         {
             report.push(problem);

@@ -8,6 +8,7 @@ pub mod not_yet;
 pub mod proxy;
 pub mod router;
 pub mod telemetry;
+pub mod validation;
 
 use crate::base::{Dialect, Problem};
 use crate::config::settings::Settings;
@@ -49,6 +50,8 @@ pub struct Component {
     pub name: &'static str,
     /// It locks nothing: wrong values are warnings, and the setting is ignored.
     pub lenient: bool,
+    /// Its settings need not be an object.
+    pub any_value: bool,
     /// Builder at service level, if it may stand there.
     pub service: Option<Build<ServiceDraft>>,
     /// Builder at endpoint level.
@@ -63,6 +66,7 @@ impl Component {
         Self {
             name,
             lenient: false,
+            any_value: false,
             service: None,
             endpoint: None,
             backend: None,
@@ -88,6 +92,7 @@ pub static COMPONENTS: &[Component] = &[
     router::COMPONENT,
     hanzo::limits::COMPONENT,
     hanzo::health::COMPONENT,
+    validation::json_schema::COMPONENT,
     proxy::COMPONENT,
     backend::http::COMPONENT,
     backend::http_client::COMPONENT,

@@ -113,7 +113,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("telemetry/opentelemetry", &[S, E, B], Comfort),
     row("telemetry/opentelemetry-security", &[S], Comfort),
     row("validation/cel", &[E, B, A], Protection),
-    row("validation/json-schema", &[E, A], Protection),
     row("validation/response-json-schema", &[E, B], Protection),
     row("websocket", &[E], Function),
     row("workflow", &[B], Function),

@@ -1,0 +1,3 @@
+//! The family `validation/*`.
+
+pub mod json_schema;
