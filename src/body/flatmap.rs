@@ -7,7 +7,8 @@
 //!   where a moved member meets another one of its new name the moved one wins.
 //! * An operation with too few arguments, or a `move` with an argument that is no text, makes every
 //!   request panic there. Here it does nothing and the configuration is warned about.
-//! * Appending to a list that lost elements before overwrites some of the others there.
+//! * Appending to a list that lost elements before overwrites some of the others there, and appending
+//!   twice to one member named `*` mixes both.
 //! * Deep promotions through several `*` may land in a neighbour there.
 
 use super::Data;
@@ -186,11 +187,16 @@ fn append(tree: &mut Tree, from: &[Segment], to: &[Segment]) {
         tree.replace(place, list);
         tree.delete(from);
     } else {
-        // The source may be an element of the destination, whose numbers count until it is gone.
         let list = tree.reach(Tree::ROOT, to);
         let (count, gaps) = tree.numbering(list);
-        tree.delete(from);
-        tree.push_all(list, gaps, count, elements);
+        if gaps {
+            // Numbering anew must not lead the deletion to a neighbour.
+            tree.delete(from);
+            tree.push_all(list, gaps, count, elements);
+        } else {
+            tree.push_all(list, gaps, count, elements);
+            tree.delete(from);
+        }
     }
 }
 

@@ -402,6 +402,12 @@ fn appends_what_stars_find_as_one_list() {
             "append a.*.b.*.c l",
             r#"{"a":[{"b":[null,null]},{"b":[]}],"l":[[1,2],null]}"#,
         ),
+        // What arrives where the source is looked for goes with the source.
+        (
+            r#"{"a":[],"b":[[7]]}"#,
+            "append *.* a",
+            r#"{"a":null,"b":null}"#,
+        ),
         (
             r#"{"a":[9],"c":{"x":1}}"#,
             "append a c.*",

@@ -367,9 +367,9 @@ impl Tree {
 
     /// How many elements an opened list has, and whether their numbers have gaps.
     pub(super) fn numbering(&self, list: Id) -> (usize, bool) {
-        self.nodes
-            .get(list)
-            .map_or((0, false), |node| (node.edges.len(), !node.plain))
+        self.nodes.get(list).map_or((0, false), |node| {
+            (node.edges.len(), node.open && !node.plain)
+        })
     }
 
     /// Makes a node a list of its own.

@@ -34,6 +34,7 @@ pub use decode::{DecodeError, Decoder};
 pub use details::error_details;
 pub use digits::Digits;
 pub use flatmap::Flatmap;
+pub use lookup::slot_text;
 pub use merge::{Merge, Merged, Part, completed};
 pub use output::{Output, Rendered, render};
 pub use shape::Shape;

@@ -7,6 +7,13 @@ use super::value::Value;
 /// A value as `%v` shows it: strings bare, numbers as written, `<nil>`, `[a b]`, `map[k:v l:w]`.
 pub fn go_text(value: &Value) -> String {
     let mut out = String::new();
+    write_go_text(value, &mut out, usize::MAX);
+    out
+}
+
+/// Writes a value as [`go_text`] shows it behind what is in `out`, and tells whether the whole of it is
+/// there. It stops as soon as `out` is longer than `limit` bytes.
+pub(super) fn write_go_text(value: &Value, out: &mut String, limit: usize) -> bool {
     let mut walks = Vec::new();
     let mut next = Some(value);
     loop {
@@ -16,11 +23,14 @@ pub fn go_text(value: &Value) -> String {
                     out.push_str(opening(kind));
                     walks.push((kind, children, true));
                 }
-                None => leaf(value, &mut out),
+                None => leaf(value, out),
             }
         }
+        if out.len() > limit {
+            return false;
+        }
         let Some((kind, walk, first)) = walks.last_mut() else {
-            return out;
+            return true;
         };
         match walk.next() {
             Some((key, value)) => {
