@@ -9,6 +9,7 @@
 
 mod bodies;
 mod documents;
+mod flatmap;
 mod heads;
 mod router;
 mod telemetry;
@@ -25,6 +26,7 @@ fn main() {
     heads::all(&mut criterion);
     bodies::all(&mut criterion);
     documents::all(&mut criterion);
+    flatmap::all(&mut criterion);
     telemetry::all(&mut criterion);
     criterion.final_summary();
 }
