@@ -74,6 +74,11 @@ fn findings(sources: &[Source]) -> Vec<String> {
         .iter()
         .map(|source| source.module.as_slice())
         .collect();
+    let files: BTreeSet<&[String]> = sources
+        .iter()
+        .filter(|source| !source.is_mod)
+        .map(|source| source.module.as_slice())
+        .collect();
     let mut found = Vec::new();
     for source in sources {
         let code = Code::of(&source.text);
@@ -93,7 +98,7 @@ fn findings(sources: &[Source]) -> Vec<String> {
             say(line, format!("{name}! is unfinished work"));
         }
         for mention in code.mentions(&source.module) {
-            if let Some(rule) = broken(source, &mention, &modules) {
+            if let Some(rule) = broken(source, &mention, &modules, &files) {
                 say(mention.line, rule);
             }
         }
@@ -104,7 +109,12 @@ fn findings(sources: &[Source]) -> Vec<String> {
 }
 
 /// The wall that a mention breaks.
-fn broken(source: &Source, mention: &Mention, modules: &BTreeSet<&[String]>) -> Option<String> {
+fn broken(
+    source: &Source,
+    mention: &Mention,
+    modules: &BTreeSet<&[String]>,
+    files: &BTreeSet<&[String]>,
+) -> Option<String> {
     let (own, other) = (source.module.first()?, mention.path.first()?);
     let (here, there) = (place(own)?, place(other)?);
     if own == "config" && other != "config" && other != "base" {
@@ -123,7 +133,8 @@ fn broken(source: &Source, mention: &Mention, modules: &BTreeSet<&[String]>) -> 
     }
     let foreign = own == "component"
         && other == "component"
-        && !related(&source.module, &mention.path, modules);
+        && !related(&source.module, &mention.path, modules)
+        && !same_component(&source.module, &mention.path, files);
     foreign.then(|| {
         format!(
             "component files meet in their family's mod.rs, not in {}",
@@ -139,6 +150,14 @@ fn related(own: &[String], path: &[String], modules: &BTreeSet<&[String]>) -> bo
         .map(|length| &path[..length])
         .find(|start| modules.contains(start));
     longest.is_none_or(|target| own.starts_with(target) || target.starts_with(own))
+}
+
+/// Whether two modules are parts of one component: both stand beneath its file, which is no `mod.rs`.
+fn same_component(own: &[String], path: &[String], files: &BTreeSet<&[String]>) -> bool {
+    (2..own.len()).any(|length| {
+        let above = &own[..length];
+        files.contains(above) && path.starts_with(above)
+    })
 }
 
 /// Component files that the table does not name, once there is a table.
@@ -315,6 +334,24 @@ fn components_know_neither_doors_nor_each_other() {
             "src/component/auth/a.rs:4: a component never imports edge",
             "src/component/auth/b.rs:2: component files meet in their family's mod.rs, not in component::qos::limit",
             "src/component/qos/mod.rs:2: component files meet in their family's mod.rs, not in component::auth",
+        ]
+    );
+}
+
+#[test]
+fn the_parts_of_one_component_know_each_other() {
+    let files = [
+        ("src/component/mod.rs", "mod auth;"),
+        ("src/component/auth/mod.rs", "mod a; mod b;"),
+        ("src/component/auth/a.rs", "mod one; mod two;"),
+        ("src/component/auth/a/one.rs", "use super::two::X;"),
+        ("src/component/auth/a/two.rs", "use super::super::b::Y;"),
+        ("src/component/auth/b.rs", ""),
+    ];
+    assert_eq!(
+        about(&files),
+        [
+            "src/component/auth/a/two.rs:2: component files meet in their family's mod.rs, not in component::auth::b"
         ]
     );
 }

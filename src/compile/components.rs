@@ -252,7 +252,7 @@ mod tests {
             ),
             ("router", Level::Endpoint, (Code::WrongLevel, warning)),
             ("telemetry/gelf", Level::Service, (Code::NotYet, warning)),
-            ("modifier/martian", Level::Backend, (Code::NotYet, warning)),
+            ("backend/lambda", Level::Backend, (Code::NotYet, warning)),
             (
                 "my/thing",
                 Level::Service,

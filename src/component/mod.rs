@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod draft;
 pub mod hanzo;
+pub mod modifier;
 pub mod not_yet;
 pub mod proxy;
 pub mod router;
@@ -96,6 +97,9 @@ pub static COMPONENTS: &[Component] = &[
     proxy::COMPONENT,
     backend::http::COMPONENT,
     backend::http_client::COMPONENT,
+    backend::graphql::COMPONENT,
+    // Innermost: it sees the request that leaves and the answer that arrives.
+    modifier::martian::COMPONENT,
 ];
 
 /// A namespace that is known and not implemented.

@@ -1,4 +1,5 @@
 //! The family `backend/*`.
 
+pub mod graphql;
 pub mod http;
 pub mod http_client;

@@ -1,0 +1,3 @@
+//! The family `modifier/*`.
+
+pub mod martian;
