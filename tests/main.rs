@@ -18,6 +18,7 @@ mod wire;
 mod chaos;
 mod composing;
 mod configuration;
+mod corpus;
 mod demo;
 mod edge;
 mod forwarding;
