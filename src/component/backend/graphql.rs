@@ -7,6 +7,8 @@
 //! adds it after the URL was made, so the backend never sees it); a body that is no JSON object is the client's
 //! fault (400); numbers of a body keep their digits.
 
+use crate::base::json::{Lexer, SyntaxError};
+use crate::base::problem::pointer_join;
 use crate::base::{Code, Dialect, Error, Problem, Reason, Severity};
 use crate::body::{Object, Value, json};
 use crate::component::{BackendDraft, Component};
@@ -206,12 +208,11 @@ impl GraphQl {
             return Ok(Value::from_config(&value));
         }
         // The streaming decoder stops behind the first value; here nothing may follow it.
-        let mut lexer = crate::base::json::Lexer::new(body);
-        let whole = || -> Result<(), crate::base::json::SyntaxError> {
+        let mut lexer = Lexer::new(body);
+        let mut whole = || -> Result<(), SyntaxError> {
             while lexer.next()?.is_some() {}
             lexer.finish()
         };
-        let mut whole = whole;
         whole().map_err(|error| self.refusal(error.to_string()))?;
         json::decode(body).map_err(|error| self.refusal(error.to_string()))
     }
@@ -337,7 +338,7 @@ fn variables_of(s: &mut Settings<'_>, dialect: Dialect) -> Option<Object> {
     for (name, value) in object.iter() {
         // KrakenD does not survive these two at its start.
         if dialect == Dialect::Native && value.as_str() == Some("{}") {
-            let pointer = crate::base::problem::pointer_join(&s.pointer_of("variables"), name);
+            let pointer = pointer_join(&s.pointer_of("variables"), name);
             let problem = Problem::warning(
                 Code::UndefinedParam,
                 pointer,
@@ -393,7 +394,7 @@ fn pieces(variables: &Object) -> Vec<Piece> {
 
 /// What Go says about a body that is no JSON; `otherwise` where both call it valid.
 fn go_words(body: &[u8], otherwise: &str) -> String {
-    let mut lexer = crate::base::json::Lexer::new(body);
+    let mut lexer = Lexer::new(body);
     loop {
         match lexer.next() {
             Ok(Some(_)) => {}
@@ -404,5 +405,225 @@ fn go_words(body: &[u8], otherwise: &str) -> String {
     match lexer.finish() {
         Ok(()) => otherwise.to_owned(),
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Report;
+    use serde_json::json;
+
+    fn read(value: &serde_json::Value, dialect: Dialect) -> (Option<GraphQl>, Report) {
+        let mut report = Report::default();
+        let stage = GraphQl::read(&mut Settings::new(value, "/g", &mut report), dialect);
+        (stage, report)
+    }
+
+    fn request(body: Option<&str>) -> Request {
+        Request {
+            method: Method::PUT,
+            path: "/up".into(),
+            url: "http://u/up?a=1".into(),
+            query: "a=1".into(),
+            params: vec![("Id".into(), "12".into()), ("Q".into(), "a\"<b>".into())],
+            headers: vec![(CONTENT_TYPE, HeaderValue::from_static("text/plain"))],
+            body: body.map(|body| Bytes::copy_from_slice(body.as_bytes())),
+        }
+    }
+
+    fn prepared(value: &serde_json::Value, body: Option<&str>, dialect: Dialect) -> Request {
+        let mut request = request(body);
+        let stage = read(value, dialect).0.unwrap();
+        stage.prepare(&mut request).unwrap();
+        request
+    }
+
+    fn body_of(value: &serde_json::Value, body: Option<&str>, dialect: Dialect) -> String {
+        let request = prepared(value, body, dialect);
+        String::from_utf8(request.body.unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn queries_take_their_variables_from_parameters_as_texts() {
+        for (variables, wanted) in [
+            (
+                json!({"id": "{id}"}),
+                r#"{"query":"q","variables":{"id":"12"}}"#,
+            ),
+            (
+                json!({"z": 5, "id": "{Id}", "b": [1.0, {"x": "{id}"}], "a": "{q}"}),
+                r#"{"query":"q","variables":{"a":"a\"\u003cb\u003e","b":[1,{"x":"{id}"}],"id":"12","z":5}}"#,
+            ),
+            (
+                json!({"id": "{none}"}),
+                r#"{"query":"q","variables":{"id":""}}"#,
+            ),
+            (
+                json!({"a": "", "b": "{", "c": "x{id}", "d": "{}"}),
+                r#"{"query":"q","variables":{"a":"","b":"{","c":"x{id}","d":"{}"}}"#,
+            ),
+            (json!({}), r#"{"query":"q"}"#),
+            (json!(null), r#"{"query":"q"}"#),
+        ] {
+            let value = json!({"type": "Query", "query": "q", "variables": variables});
+            for dialect in [Dialect::Native, Dialect::Krakend] {
+                assert_eq!(body_of(&value, Some("ignored"), dialect), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_post_says_what_it_carries() {
+        let value = json!({"TYPE": "query", "query": "{ x }", "operationName": "N"});
+        let request = prepared(&value, None, Dialect::Native);
+        assert_eq!(request.method, Method::POST);
+        assert_eq!(request.header(&CONTENT_LENGTH).unwrap(), "37");
+        assert_eq!(request.header(&CONTENT_TYPE).unwrap(), "application/json");
+        assert_eq!(request.url, "http://u/up?a=1");
+        assert_eq!(
+            request.body.unwrap(),
+            r#"{"query":"{ x }","operationName":"N"}"#
+        );
+    }
+
+    #[test]
+    fn mutations_complete_the_variables_of_a_body() {
+        let value = json!({"type": "mutation", "query": "m", "variables": {"a": 1, "p": "{id}"}});
+        for (body, native, krakend) in [
+            (r#"{"b":2,"a":7}"#, r#"{"a":7,"b":2,"p":"{id}"}"#, None),
+            (r#" {"a":null} "#, r#"{"a":null,"p":"{id}"}"#, None),
+            (
+                r#"{"a":12345678901234567890,"p":1.50}"#,
+                r#"{"a":12345678901234567890,"p":1.50}"#,
+                Some(r#"{"a":12345678901234567000,"p":1.5}"#),
+            ),
+        ] {
+            let whole = |variables: &str| format!(r#"{{"query":"m","variables":{variables}}}"#);
+            assert_eq!(body_of(&value, Some(body), Dialect::Native), whole(native));
+            let krakend = krakend.unwrap_or(native);
+            assert_eq!(
+                body_of(&value, Some(body), Dialect::Krakend),
+                whole(krakend)
+            );
+        }
+        let bare = json!({"type": "mutation", "query": "m"});
+        for body in ["{}", "null"] {
+            assert_eq!(
+                body_of(&bare, Some(body), Dialect::Native),
+                r#"{"query":"m"}"#
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_refused_in_gos_words() {
+        let value = json!({"type": "mutation", "query": "m", "variables": {"a": 1}});
+        let unmarshal = "into Go value of type map[string]interface {}";
+        for (body, text) in [
+            (None, "unexpected end of JSON input".to_owned()),
+            (Some(""), "unexpected end of JSON input".to_owned()),
+            (
+                Some("junk"),
+                "invalid character 'j' looking for beginning of value".to_owned(),
+            ),
+            (
+                Some("{} x"),
+                "invalid character 'x' after top-level value".to_owned(),
+            ),
+            (
+                Some("[1]"),
+                format!("json: cannot unmarshal array {unmarshal}"),
+            ),
+            (
+                Some("5"),
+                format!("json: cannot unmarshal number {unmarshal}"),
+            ),
+            (
+                Some("null"),
+                format!("json: cannot unmarshal null {unmarshal}"),
+            ),
+        ] {
+            for (dialect, reason) in [
+                (Dialect::Native, Reason::BadBody),
+                (Dialect::Krakend, Reason::Internal),
+            ] {
+                let stage = read(&value, dialect).0.unwrap();
+                let error = stage.prepare(&mut request(body)).unwrap_err();
+                assert_eq!(
+                    (error.reason, &*error.text),
+                    (reason, text.as_str()),
+                    "{body:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_get_carries_the_operation_in_the_query_in_native_only() {
+        let value = json!({"type": "query", "method": "get", "query": "{ x }", "operationName": "N",
+            "variables": {"id": "{id}"}});
+        let sent = "operationName=N&query=%7B+x+%7D&variables=%7B%22id%22%3A%2212%22%7D";
+        let native = prepared(&value, Some("old"), Dialect::Native);
+        assert_eq!(native.url, format!("http://u/up?a=1&{sent}"));
+        let krakend = prepared(&value, Some("old"), Dialect::Krakend);
+        assert_eq!(krakend.url, "http://u/up?a=1");
+        for request in [native, krakend] {
+            assert_eq!(request.method, Method::GET);
+            assert_eq!(request.query, format!("a=1&{sent}"));
+            assert_eq!(request.header(&CONTENT_LENGTH).unwrap(), "0");
+            assert_eq!(request.header(&CONTENT_TYPE).unwrap(), "text/plain");
+            assert_eq!(request.body.unwrap(), "");
+        }
+        let mutation = json!({"type": "mutation", "method": "GET", "query": "m"});
+        let request = prepared(&mutation, Some(r#"{"v":1}"#), Dialect::Native);
+        assert_eq!(
+            request.url,
+            "http://u/up?a=1&query=m&variables=%7B%22v%22%3A1%7D"
+        );
+    }
+
+    #[test]
+    fn the_query_may_stand_in_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "query {\n  y\n}").unwrap();
+        let path = file.path().to_str().unwrap();
+        let value = json!({"type": "query", "query": "{ x }", "query_path": path});
+        assert_eq!(
+            body_of(&value, None, Dialect::Native),
+            r#"{"query":"query {\n  y\n}"}"#
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_refuses_a_native_start_and_is_left_out_in_the_krakend_dialect() {
+        let ok = |key: &str, value: serde_json::Value| {
+            let mut all = json!({"type": "query", "query": "q"});
+            all.as_object_mut().unwrap().insert(key.to_owned(), value);
+            all
+        };
+        for (value, place) in [
+            (json!({"query": "q"}), "/g/type"),
+            (ok("type", json!("subscription")), "/g/type"),
+            (
+                ok("query_path", json!("/no/such/file.graphql")),
+                "/g/query_path",
+            ),
+            (ok("query", json!(" ")), "/g/query"),
+            (ok("query", json!(5)), "/g/query"),
+            (ok("variables", json!([])), "/g/variables"),
+            (ok("operationName", json!({})), "/g/operationName"),
+        ] {
+            for dialect in [Dialect::Native, Dialect::Krakend] {
+                let mut report = Report::default();
+                let mut draft = BackendDraft::default();
+                let mut settings = Settings::new(&value, "/g", &mut report);
+                build(&mut settings, &mut draft, dialect).unwrap();
+                assert!(draft.pipe.is_empty(), "{value}");
+                assert_eq!(report.has_errors(), dialect == Dialect::Native, "{value}");
+                assert_eq!(report.problems[0].pointer, place, "{value}");
+                assert!(report.problems[0].hint.is_some());
+            }
+        }
     }
 }

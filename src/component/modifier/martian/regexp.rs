@@ -81,8 +81,19 @@ fn escape(c: char, chars: &mut Chars<'_>, in_class: bool, out: &mut String) -> R
         'A' | 'z' if !in_class => {
             let _ = write!(out, "\\{c}");
         }
-        'a' | 'f' | 'n' | 'r' | 't' | 'v' | 'x' | 'p' | 'P' => {
+        'a' | 'f' | 'n' | 'r' | 't' | 'v' => {
             let _ = write!(out, "\\{c}");
+        }
+        'x' | 'p' | 'P' => {
+            let _ = write!(out, "\\{c}");
+            // Its braces are no repetition.
+            if chars.peek().is_some_and(|(_, next)| *next == '{') {
+                let mut open = true;
+                while let Some((_, c)) = chars.next_if(|_| open) {
+                    out.push(c);
+                    open = c != '}';
+                }
+            }
         }
         '0'..='7' => {
             let next = chars.peek().is_some_and(|(_, next)| next.is_digit(8));
@@ -151,18 +162,26 @@ fn class(chars: &mut Chars<'_>, out: &mut String) -> Result<(), String> {
 
 /// `:name:]`
 fn named(chars: &mut Chars<'_>, out: &mut String) -> Result<(), String> {
-    let mut last = ' ';
+    const NAMES: [&str; 14] = [
+        "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+        "space", "upper", "word", "xdigit",
+    ];
+    let mut text = String::new();
     for (_, c) in chars.by_ref() {
-        out.push(c);
-        if c == ']' && last == ':' {
-            return Ok(());
-        }
+        text.push(c);
         if c == ']' {
             break;
         }
-        last = c;
     }
-    Err("invalid character class range".to_owned())
+    let name = text
+        .strip_prefix(':')
+        .and_then(|text| text.strip_suffix(":]"));
+    let name = name.map(|name| name.strip_prefix('^').unwrap_or(name));
+    if !name.is_some_and(|name| NAMES.contains(&name)) {
+        return Err(format!("invalid character class range: `[{text}`"));
+    }
+    out.push_str(&text);
+    Ok(())
 }
 
 /// Whether `{` begins a repetition; otherwise Go takes it for itself.
@@ -244,6 +263,8 @@ mod tests {
             ("a.b", "a\nb", false),
             (r"^\pL+$", "é", true),
             (r"^\p{Greek}$", "λ", true),
+            (r"^\x{1F}[\x{2A}]$", "\u{1f}*", true),
+            (r"^[\p{Greek}{]+$", "λ{", true),
             (r"(?P<n>x)", "x", true),
             ("", "", true),
             ("[0-9]{2}-x", "a12-x", true),
@@ -275,6 +296,8 @@ mod tests {
             "[[:nope:]]",
             "[[:alpha",
             r"[a\",
+            r"\p{",
+            r"\p{Nope}",
         ] {
             assert!(compile(expression).is_err(), "{expression}");
         }
