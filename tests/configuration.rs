@@ -115,7 +115,7 @@ fn a_shipped_file_is_refused_while_its_protections_are_missing() {
 /// Locks at three levels.
 fn locked(origin: &Origin) -> Value {
     json!({
-        "extra_config": {"security/cors": {"allow_origins": ["https://a.example"]}},
+        "extra_config": {"governance/processors": {"quotas": []}},
         "endpoints": [{
             "endpoint": "/a",
             "extra_config": {"auth/validator": {"alg": "RS256", "jwk_url": "https://a.example/jwks"}},
@@ -134,7 +134,10 @@ fn a_native_start_names_each_missing_protection_with_its_place() {
     let output = Gateway::refused(locked(&origin));
     assert_eq!(output.code, Some(1));
     for (pointer, namespace) in [
-        ("/extra_config/security~1cors", "security/cors"),
+        (
+            "/extra_config/governance~1processors",
+            "governance/processors",
+        ),
         (
             "/endpoints/0/extra_config/auth~1validator",
             "auth/validator",

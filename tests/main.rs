@@ -28,6 +28,7 @@ mod lanes;
 mod limits;
 mod readers;
 mod routing;
+mod security;
 mod serving;
 mod streaming;
 mod telemetry;

@@ -57,6 +57,8 @@ reasons! {
     BadBody "bad_body" 400 "bad_request" "http_request_error" "The request body could not be read or understood.";
     SchemaViolated "schema_violated" 400 "bad_request" "http_request_denied" "The request body does not fit the endpoint's JSON schema.";
     CheckFailed "check_failed" 400 "bad_request" "http_request_denied" "An expression of `validation/cel` refused the request.";
+    BotDetected "bot_detected" 403 "forbidden" "http_request_denied" "The client calls itself by the name of a bot that is not wanted.";
+    HostNotAllowed "host_not_allowed" 403 "forbidden" "http_request_denied" "The client asked for a host that is not served here.";
     NoRoute "no_route" 404 "not_found" "http_request_denied" "No endpoint has this path.";
     MethodNotAllowed "method_not_allowed" 405 "method_not_allowed" "http_request_denied" "An endpoint has this path but not this method.";
     HeaderTimeout "header_timeout" 408 "request_timeout" "http_request_error" "The request head did not arrive in time.";

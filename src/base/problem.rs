@@ -67,6 +67,7 @@ codes! {
     UnknownEncoding "HG0311" "An encoding that nothing knows; JSON is used instead.";
     BadTls "HG0312" "A TLS setting that cannot be used.";
     TrustsEveryProxy "HG0401" "The file relies on KrakenD's trust in every proxy.";
+    OpenOrigin "HG0402" "A CORS rule that lets sites act for their visitors that nobody chose.";
     Listener "HG0501" "The port cannot be bound.";
 }
 

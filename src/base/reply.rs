@@ -59,6 +59,32 @@ impl Reply {
         self
     }
 
+    /// A redirect, with Go's page for those who read it (`GET` and `HEAD`).
+    pub fn redirect(status: u16, location: &str, page: bool) -> Self {
+        let mut reply = Self::new(status, Bytes::new());
+        if let Ok(value) = HeaderValue::from_str(location) {
+            reply.headers.push((header::LOCATION, value));
+        }
+        if page {
+            let mut href = String::with_capacity(location.len() + 8);
+            for c in location.chars() {
+                match c {
+                    '&' => href.push_str("&amp;"),
+                    '<' => href.push_str("&lt;"),
+                    '>' => href.push_str("&gt;"),
+                    '"' => href.push_str("&#34;"),
+                    '\'' => href.push_str("&#39;"),
+                    c => href.push(c),
+                }
+            }
+            let text = canonical_reason(status);
+            reply.body = Bytes::from(format!("<a href=\"{href}\">{text}</a>.\n\n"));
+            let html = HeaderValue::from_static("text/html; charset=utf-8");
+            reply.headers.push((header::CONTENT_TYPE, html));
+        }
+        reply
+    }
+
     /// A JSON answer.
     pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
         Self::new(status, body).with(
@@ -178,7 +204,8 @@ impl ErrorShape {
         {
             reply.headers.push((X_REQUEST_ID, id));
         }
-        if !refused_by_server(error.reason) && error.reason != Reason::BadParamEncoding {
+        let before_pipe = aborted(error.reason) || error.reason == Reason::BadParamEncoding;
+        if !refused_by_server(error.reason) && !before_pipe {
             reply
                 .headers
                 .push((X_KRAKEND_COMPLETED, HeaderValue::from_static("false")));
@@ -205,6 +232,14 @@ impl ErrorShape {
                 reply = reply.with(header::CONTENT_TYPE, sniffed(error.text.as_bytes()));
                 return reply;
             }
+            Reason::HostNotAllowed => {
+                let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+                reply.body = Bytes::from_static(b"Bad Host\n");
+                reply = reply.with(header::CONTENT_TYPE, plain);
+                let nosniff = HeaderValue::from_static("nosniff");
+                return reply.with(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            }
+            reason if aborted(reason) => return reply,
             // What Go's server answers before any of KrakenD's code runs.
             reason if refused_by_server(reason) => {
                 let text = format!("{status} {}", canonical_reason(status));
@@ -240,6 +275,7 @@ fn krakend_status(reason: Reason) -> u16 {
         reason if refused_by_server(reason) => reason.status(),
         Reason::NoRoute => 404,
         Reason::MethodNotAllowed => 405,
+        Reason::BotDetected => 403,
         Reason::BadParamEncoding | Reason::BadBody => 400,
         Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
         _ => 500,
@@ -265,6 +301,12 @@ fn refused_by_server(reason: Reason) -> bool {
             | Reason::TooManyHeaders
             | Reason::MethodUnsupported
     )
+}
+
+/// Refusals in front of the pipe: KrakenD says nothing in them but the status, and nobody of completeness
+/// (reference/krakend-components section 0.4).
+fn aborted(reason: Reason) -> bool {
+    matches!(reason, Reason::BotDetected | Reason::HostNotAllowed)
 }
 
 /// Whether the connection cannot be trusted after such a refusal.
@@ -319,7 +361,9 @@ fn sniffed(text: &[u8]) -> HeaderValue {
 
 /// RFC 9209: who failed and how. Details of authentication stay inside (contract section 2).
 fn proxy_status(reason: Reason) -> Option<HeaderValue> {
-    if reason.proxy_status().is_empty() || matches!(reason.status(), 401 | 403) {
+    let of_the_request = matches!(reason, Reason::BotDetected | Reason::HostNotAllowed);
+    let of_the_caller = matches!(reason.status(), 401 | 403) && !of_the_request;
+    if reason.proxy_status().is_empty() || of_the_caller {
         return None;
     }
     let value = format!(
@@ -554,13 +598,16 @@ mod tests {
                 let status = match reason {
                     Reason::NoRoute => 404,
                     Reason::MethodNotAllowed => 405,
+                    Reason::BotDetected => 403,
                     Reason::BadParamEncoding | Reason::BadBody => 400,
                     Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
                     reason if refused_by_server(reason) => reason.status(),
                     _ => 500,
                 };
                 assert_eq!(reply.status, status, "{reason:?}");
-                let by_server = refused_by_server(reason) || reason == Reason::BadParamEncoding;
+                let by_server = refused_by_server(reason)
+                    || aborted(reason)
+                    || reason == Reason::BadParamEncoding;
                 assert_eq!(
                     field(&reply, &X_KRAKEND).is_some(),
                     !by_server,
@@ -576,6 +623,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_refused_in_front_of_the_pipe_says_nothing_of_krakend() {
+        for (reason, status, body) in [
+            (Reason::BotDetected, 403, ""),
+            (Reason::HostNotAllowed, 500, "Bad Host\n"),
+        ] {
+            let reply = krakend(true).reply(&reason.into(), Asked::default());
+            assert_eq!(
+                (reply.status, reply.body.as_ref()),
+                (status, body.as_bytes())
+            );
+            assert_eq!(field(&reply, &X_KRAKEND_COMPLETED), None);
+            let reply = native().reply(&reason.into(), Asked::default());
+            assert_eq!(field(&reply, &X_KRAKEND_COMPLETED), None);
+        }
+    }
+
+    #[test]
+    fn redirects_carry_a_page_that_no_address_can_break() {
+        let reply = Reply::redirect(301, "https://a/'<b>\"&", true);
+        let page = "<a href=\"https://a/&#39;&lt;b&gt;&#34;&amp;\">Moved Permanently</a>.\n\n";
+        assert_eq!(reply.body.as_ref(), page.as_bytes());
+        assert!(Reply::redirect(307, "/a", false).body.is_empty());
     }
 
     #[test]

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_is_not_implemented_is_an_error_for_the_native_linter_only() {
-        let text = r#"{"version": 3, "extra_config": {"security/cors": {}, "telemetry/gelf": {}}}"#;
+        let text = r#"{"version": 3, "extra_config": {"governance/processors": {}, "telemetry/gelf": {}}}"#;
         assert_eq!(checked(text, &[]).0, None);
         assert_eq!(checked(text, &["--strict"]).1.errors(), 2);
         assert_eq!(checked(text, &["-l", "--compat", "krakend"]).0, None);

@@ -9,7 +9,7 @@ use crate::config::settings::Settings;
 use crate::config::{AsyncAgent, Extra, Namespace};
 
 /// Families whose every member is a lock; one that nobody knows is treated as one.
-const LOCKS: &[&str] = &["auth/", "security/", "qos/", "validation/", "governance/"];
+pub const LOCKS: &[&str] = &["auth/", "security/", "qos/", "validation/", "governance/"];
 
 /// Components of the service.
 pub fn service(extra: &Extra, draft: &mut ServiceDraft, dialect: Dialect, report: &mut Report) {
@@ -103,7 +103,8 @@ fn unbuilt(namespace: &Namespace, level: Level, dialect: Dialect, report: &mut R
     let pointer = namespace.pointer.clone();
     if let Some(component) = component::find(name) {
         let levels = levels(|level| component.allows(level));
-        report.push(misplaced(name, &levels, level, pointer, false, dialect));
+        let lock = LOCKS.iter().any(|family| name.starts_with(family));
+        report.push(misplaced(name, &levels, level, pointer, lock, dialect));
         return;
     }
     let Some(row) = component::not_yet(name) else {

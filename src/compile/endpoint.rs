@@ -112,6 +112,7 @@ pub fn compile(
         pointer: written.pointer.as_str().into(),
         params: params.iter().map(|name| title(name).into()).collect(),
         reads_body,
+        door: draft.door.into(),
         head: draft.head.into(),
         lane: lane(&plan, rewrites, scope),
         plan,

@@ -13,6 +13,7 @@ pub use crate::gateway::plain::Plain as Request;
 pub use backends::{CallPlan, Dropped, Sent};
 pub(crate) use missing::is_public;
 
+use crate::base::field::canonical;
 use crate::base::problem::pointer_join;
 use crate::base::{Dialect, Error, Reason};
 use crate::config::{Document, keys};
@@ -20,9 +21,11 @@ use crate::gateway::client_ip::ClientAddr;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::lane::Slow;
+use crate::gateway::router::Found;
 use crate::gateway::snapshot::{Endpoint, Gateway};
-use crate::gateway::stage::{Edits, Flow, HeadStage, Step as Stepped};
+use crate::gateway::stage::{Edit, Edits, Flow, HeadStage, Step as Stepped};
 use crate::gateway::{limits, request_id};
+use crate::proxy::request::{doors, is_guarded};
 use std::sync::Arc;
 
 /// A place in the file.
@@ -160,6 +163,8 @@ struct Walk<'a> {
     steps: Vec<Step>,
     lane: Option<Result<(), Slow>>,
     calls: Vec<CallPlan>,
+    /// The answer is made where the service's stages do not look.
+    unguarded: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -175,6 +180,7 @@ impl<'a> Walk<'a> {
             steps: Vec::new(),
             lane: None,
             calls: Vec::new(),
+            unguarded: false,
         }
     }
 
@@ -212,7 +218,13 @@ impl<'a> Walk<'a> {
         self.identify();
         self.limits()?;
         self.client_address();
-        if let Some(verdict) = self.route()? {
+        let routed = self.route();
+        if self.guarded(&routed)
+            && let Some(status) = self.service_stages()?
+        {
+            return Ok(Verdict::Answered { status });
+        }
+        if let Some(verdict) = routed? {
             return Ok(verdict);
         }
         let gateway = Arc::clone(&self.gateway);
@@ -374,30 +386,83 @@ impl<'a> Walk<'a> {
         checked.map_err(Error::from)
     }
 
-    /// Stages that exist decide; of those that do not, it is said that they would.
-    fn stages(&mut self, endpoint: &Endpoint) -> Result<Option<u16>, Error> {
-        self.missing_stages(endpoint);
+    /// Whether the service's stages see the request.
+    fn guarded(&self, routed: &Result<Option<Verdict>, Error>) -> bool {
+        match routed {
+            Ok(None) => true,
+            Ok(Some(_)) => !self.unguarded,
+            Err(error) => is_guarded(&Err(error.clone()), self.gateway.dialect),
+        }
+    }
+
+    fn service_stages(&mut self) -> Result<Option<u16>, Error> {
         let gateway = Arc::clone(&self.gateway);
-        for stage in gateway.service.head.iter().chain(endpoint.head.iter()) {
-            if let Some(status) = self.stage(&**stage, endpoint)? {
+        for stage in &gateway.service.head {
+            if let Some(status) = self.stage(&**stage, None)? {
                 return Ok(Some(status));
             }
         }
         Ok(None)
     }
 
-    fn stage(&mut self, stage: &dyn HeadStage, endpoint: &Endpoint) -> Result<Option<u16>, Error> {
+    /// Stages that exist decide; of those that do not, it is said that they would.
+    fn stages(&mut self, endpoint: &Endpoint) -> Result<Option<u16>, Error> {
+        self.missing_stages(endpoint);
+        for stage in &endpoint.head {
+            if let Some(status) = self.stage(&**stage, Some(endpoint))? {
+                return Ok(Some(status));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where a component is written: at this endpoint, or for the service.
+    fn written(&self, name: &str, endpoint: Option<&Endpoint>) -> Option<Place> {
+        let service = &self.document.service;
+        let extra = match endpoint {
+            Some(endpoint) => {
+                let mut all = service.endpoints.iter();
+                &all.find(|e| *e.pointer == *endpoint.pointer)?.extra_config
+            }
+            None => &service.extra_config,
+        };
+        let namespace = extra.get(name)?;
+        Some(self.at.place(namespace.pointer.as_str()))
+    }
+
+    /// Asks the stages that see every request; a status when one of them answers.
+    fn door(&mut self, found: &Found<'_>, matched: &[u8]) -> Option<u16> {
+        let gateway = Arc::clone(&self.gateway);
+        let stages = doors(&gateway, self.request, found, matched);
+        let of_service = std::ptr::eq(stages, &*gateway.service.door);
+        let mut owners = gateway.endpoints.iter();
+        let endpoint = owners.find(|e| !of_service && std::ptr::eq(stages, &*e.door));
+        for stage in stages {
+            let because = self.written(stage.name(), endpoint);
+            let before = self.edits.answer.len();
+            let reply = stage.on_request(self.request, &mut self.edits);
+            let says = self.edits.answer.get(before..).unwrap_or_default();
+            let text = told(says);
+            match reply {
+                Some(reply) => {
+                    let text = format!("answers {} by itself: {text}", reply.status);
+                    self.step(stage.name(), Outcome::Answered, text, because);
+                    self.unguarded = true;
+                    return Some(reply.status);
+                }
+                None => self.step(stage.name(), Outcome::Passed, text, because),
+            }
+        }
+        None
+    }
+
+    fn stage(
+        &mut self,
+        stage: &dyn HeadStage,
+        endpoint: Option<&Endpoint>,
+    ) -> Result<Option<u16>, Error> {
         let name = stage.name();
-        let own = self
-            .document
-            .service
-            .endpoints
-            .iter()
-            .find(|e| *e.pointer == *endpoint.pointer);
-        let written = own
-            .and_then(|e| e.extra_config.get(name))
-            .or_else(|| self.document.service.extra_config.get(name));
-        let because = written.map(|namespace| self.at.place(namespace.pointer.as_str()));
+        let because = self.written(name, endpoint);
         let stepped = match stage.on_request(self.request, &mut self.edits, &mut self.ctx) {
             Stepped::Now(outcome) => Some(outcome),
             Stepped::Wait(_) => None,
@@ -420,6 +485,24 @@ impl<'a> Walk<'a> {
         }
         Ok(None)
     }
+}
+
+/// What an answer will say besides.
+fn told(edits: &[Edit]) -> String {
+    let fields: Vec<String> = edits
+        .iter()
+        .filter_map(|edit| match edit {
+            Edit::Set(name, value) | Edit::Append(name, value) => {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                Some(format!("{}: {value}", canonical(name.as_str())))
+            }
+            Edit::Remove(_) => None,
+        })
+        .collect();
+    if fields.is_empty() {
+        return "adds nothing to the answer".to_owned();
+    }
+    format!("the answer says {}", fields.join("; "))
 }
 
 /// A count, or what stands for the lack of a limit.

@@ -168,6 +168,7 @@ pub fn compile(
             skip_log_paths: skipped_paths(&draft),
             insecure: transport::insecure(doc),
             unrouted: shared.metrics.endpoint("", ""),
+            door: draft.door.into(),
             head: draft.head.into(),
         },
         client,

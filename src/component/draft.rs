@@ -5,7 +5,7 @@ use crate::gateway::health::HealthOptions;
 use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
-use crate::gateway::stage::{CallStage, HeadStage, PipeStage};
+use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
 use crate::telemetry::log::LogOptions;
 use bytes::Bytes;
 use std::time::Duration;
@@ -23,7 +23,9 @@ pub struct ServiceDraft {
     pub lane: Lane,
     /// `telemetry/logging`, when it is there.
     pub logging: Option<LogOptions>,
-    /// Stages for every endpoint.
+    /// Stages that see every request, whatever the router finds for it.
+    pub door: Vec<Box<dyn DoorStage>>,
+    /// Stages for everything but health.
     pub head: Vec<Box<dyn HeadStage>>,
 }
 
@@ -32,6 +34,8 @@ pub struct ServiceDraft {
 pub struct EndpointDraft {
     /// The service's limits with the endpoint's on top.
     pub limits: Limits,
+    /// Stages in place of the service's of this kind.
+    pub door: Vec<Box<dyn DoorStage>>,
     /// Stages of this endpoint.
     pub head: Vec<Box<dyn HeadStage>>,
     /// Stages around this endpoint's pipe.

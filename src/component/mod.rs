@@ -8,6 +8,7 @@ pub mod modifier;
 pub mod not_yet;
 pub mod proxy;
 pub mod router;
+pub mod security;
 pub mod telemetry;
 pub mod validation;
 
@@ -93,6 +94,9 @@ pub static COMPONENTS: &[Component] = &[
     router::COMPONENT,
     hanzo::limits::COMPONENT,
     hanzo::health::COMPONENT,
+    security::cors::COMPONENT,
+    security::http::COMPONENT,
+    security::bot_detector::COMPONENT,
     validation::json_schema::COMPONENT,
     proxy::COMPONENT,
     backend::http::COMPONENT,

@@ -13,14 +13,14 @@ use crate::edge::room::Room;
 use crate::edge::wire::{self, Written};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::HeadInfo;
-use crate::gateway::snapshot::{Backend, Builtin, Compose, Endpoint, Gateway, Plan};
+use crate::gateway::snapshot::{Backend, Compose, Endpoint, Gateway, Plan};
 use crate::gateway::stage::Called;
 use crate::net::io::Conn;
 use crate::net::{Deadline, NetError, Target};
 use crate::pipe::call::Named;
 use crate::pipe::{self, Inbound, call};
 use crate::proxy::finish::{self, Told};
-use crate::proxy::request::{Routed, enter, identify, route};
+use crate::proxy::request::{Routed, enter, guard, identify, route};
 use crate::proxy::stream::Failed;
 use crate::proxy::{Exchange, builtin, compose, respond};
 use crate::telemetry::metrics::{self, Metrics};
@@ -84,18 +84,6 @@ struct Visit<'a> {
     bytes_in: u64,
 }
 
-/// What is to be done for a request, once the router has spoken.
-enum Work {
-    /// Ask an endpoint.
-    Endpoint(usize),
-    /// Answer with this.
-    Reply(Reply),
-    /// Answer from here.
-    Builtin(Builtin),
-    /// Answer with an error.
-    Refuse(Error),
-}
-
 impl Lane {
     /// Whether connections are to end with their next answer.
     pub fn is_draining(&self) -> bool {
@@ -114,7 +102,9 @@ impl Lane {
     ) -> After {
         let mut x = Exchange::new(gateway, Arc::clone(&self.draining));
         let head = WireHead::new(&line.held, info, &room.spans, line.peer, line.secure);
-        let Some(work) = work(&head, &mut x) else {
+        x.edits.answer = std::mem::take(&mut room.edits);
+        let Some(routed) = routed(&head, &mut x) else {
+            room.edits = std::mem::take(&mut x.edits.answer);
             return After::NotOurs;
         };
         let mut body = Body::of(info.body);
@@ -134,16 +124,18 @@ impl Lane {
             status: 0,
             bytes_out: 0,
         };
-        let outcome = match work {
+        let outcome = match guard(&visit.head(), &mut x, routed).await {
             _ if bad => Err(Failed::Before(Reason::BadChunk.into())),
-            Work::Endpoint(id) => visit.admitted(&mut x, id).await,
-            Work::Reply(reply) => Ok(visit.answer(&reply).await),
-            Work::Builtin(which) => {
+            Ok(Routed::Endpoint(id)) => visit.admitted(&mut x, id).await,
+            Ok(Routed::Answered(reply) | Routed::Reply(reply)) => {
+                Ok(visit.answer(&finish::own(&x, reply)).await)
+            }
+            Ok(Routed::Builtin(which)) => {
                 let draining = self.is_draining();
                 let reply = builtin::reply(which, &visit.head(), &[], &x.ctx, draining);
-                Ok(visit.answer(&reply).await)
+                Ok(visit.answer(&finish::own(&x, reply)).await)
             }
-            Work::Refuse(error) => Err(Failed::Before(error)),
+            Err(error) => Err(Failed::Before(error)),
         };
         let after = match outcome {
             Ok(after) => after,
@@ -151,25 +143,25 @@ impl Lane {
         };
         self.metrics.lane(metrics::Lane::Fast);
         visit.line.seen = Some(finish::finish(&x, &visit.told()));
+        visit.room.edits = std::mem::take(&mut x.edits.answer);
         after
     }
 }
 
-/// What this lane can do for a request; `None` for nothing. Nothing is counted yet: the other lane asks
-/// the same again.
-fn work(head: &WireHead<'_>, x: &mut Exchange) -> Option<Work> {
+/// What a request meets; `None` when this lane can do nothing for it. Nothing is counted yet: the other
+/// lane asks the same again.
+fn routed(head: &WireHead<'_>, x: &mut Exchange) -> Option<Result<Routed, Error>> {
     identify(head, x);
-    Some(match route(head, x) {
+    let routed = route(head, x);
+    match &routed {
         Ok(Routed::Endpoint(id)) => {
-            let endpoint = x.ctx.gateway.endpoints.get(id)?;
+            let endpoint = x.ctx.gateway.endpoints.get(*id)?;
             endpoint.lane_now().ok()?;
-            Work::Endpoint(id)
         }
-        Ok(Routed::Builtin(which)) if builtin::wants_body(which) => return None,
-        Ok(Routed::Builtin(which)) => Work::Builtin(which),
-        Ok(Routed::Reply(reply)) => Work::Reply(reply),
-        Err(error) => Work::Refuse(error),
-    })
+        Ok(Routed::Builtin(which)) if builtin::wants_body(*which) => return None,
+        _ => {}
+    }
+    Some(routed)
 }
 
 /// Splits the first bytes off. Mostly nothing is left, and then no memory is shared.
@@ -207,7 +199,7 @@ impl Visit<'_> {
     async fn admitted(&mut self, x: &mut Exchange, id: usize) -> Result<After, Failed> {
         let gateway = Arc::clone(&x.ctx.gateway);
         if let Some(reply) = enter(&self.head(), x, id).await? {
-            return Ok(self.answer(&reply).await);
+            return Ok(self.answer(&finish::own(x, reply)).await);
         }
         let endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal);
         let endpoint = endpoint.map_err(Error::from)?;

@@ -4,12 +4,16 @@
 
 use crate::gateway::http1::Span;
 use crate::gateway::lane::MAX_FIELDS;
+use crate::gateway::stage::Edit;
 use std::cell::RefCell;
 
 /// Rooms that rest on a thread; more requests than that are rarely under way at once.
 const RESTING: usize = 64;
 /// Largest buffer that a resting room may hold.
 const LARGEST: usize = 32 << 10;
+
+/// Most edits that a resting room may have room for.
+const MOST_EDITS: usize = 64;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "a room lies in the future of its request: there it is to be small")]
@@ -25,6 +29,8 @@ pub struct Room {
     pub out: Vec<u8>,
     /// The head for the client.
     pub answer: Vec<u8>,
+    /// What stages record for it; empty between requests.
+    pub edits: Vec<Edit>,
 }
 
 impl Room {
@@ -36,15 +42,18 @@ impl Room {
                 spans: Vec::with_capacity(MAX_FIELDS),
                 out: Vec::with_capacity(1024),
                 answer: Vec::with_capacity(1024),
+                edits: Vec::new(),
             })
         })
     }
 
     /// Gives a room back.
-    pub fn rest(self: Box<Self>) {
+    pub fn rest(mut self: Box<Self>) {
+        self.edits.clear();
         let usable = self.out.capacity() <= LARGEST
             && self.answer.capacity() <= LARGEST
-            && self.spans.capacity() >= MAX_FIELDS;
+            && self.spans.capacity() >= MAX_FIELDS
+            && self.edits.capacity() <= MOST_EDITS;
         let _ = ROOMS.try_with(|rooms| {
             if let Ok(mut rooms) = rooms.try_borrow_mut()
                 && usable

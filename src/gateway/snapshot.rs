@@ -11,7 +11,7 @@ use crate::gateway::limits::Limits;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::router::Router;
-use crate::gateway::stage::{CallStage, HeadStage, PipeStage};
+use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
 use crate::net::{Balancer, Client, Resolver, Scheme, Srv, Target};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
@@ -42,7 +42,9 @@ pub struct Gateway {
 
 /// Rules of the whole service.
 pub struct Service {
-    /// Stages for every endpoint.
+    /// Stages that see every request, whatever the router finds for it.
+    pub door: Box<[Box<dyn DoorStage>]>,
+    /// Stages for every endpoint, for what no endpoint takes, and for our own endpoints but health.
     pub head: Box<[Box<dyn HeadStage>]>,
     /// How errors look.
     pub errors: ErrorShape,
@@ -98,6 +100,13 @@ pub enum Builtin {
     Echo,
 }
 
+impl Builtin {
+    /// Whether it is there to be probed: the service's stages leave it alone, as in KrakenD.
+    pub const fn is_health(self) -> bool {
+        matches!(self, Self::Live | Self::Ready | Self::KrakendHealth)
+    }
+}
+
 /// One endpoint.
 pub struct Endpoint {
     /// Its method.
@@ -108,6 +117,8 @@ pub struct Endpoint {
     pub pointer: Box<str>,
     /// The keys of its parameters, in the order of its path.
     pub params: Box<[Box<str>]>,
+    /// Stages in place of the service's of this kind.
+    pub door: Box<[Box<dyn DoorStage>]>,
     /// Stages of this endpoint, after the service's.
     pub head: Box<[Box<dyn HeadStage>]>,
     /// Whether some of the stages want the request's body.

@@ -138,6 +138,18 @@ pub trait HeadStage: Send + Sync {
     fn on_answer(&self, _status: u16, _headers: &HeaderMap, _edits: &mut Edits, _ctx: &mut Ctx) {}
 }
 
+/// Sees every request's head before anything else is done about it, so that whatever becomes of it – a redirect, a
+/// 404, a refusal – carries what the stage recorded. An endpoint's take the place of the service's for what meets
+/// that endpoint, a preflight that asks about it among them.
+pub trait DoorStage: Send + Sync {
+    /// The word for `explain` and traces: the component's namespace.
+    fn name(&self) -> &'static str;
+
+    /// Decides about a request, at once and counting nothing: a lane may ask and then leave the request to
+    /// another, which asks again. A reply is the answer; nothing behind is asked.
+    fn on_request(&self, head: &dyn Head, edits: &mut Edits) -> Option<Reply>;
+}
+
 /// One call to one backend, before it is made.
 #[derive(Debug)]
 pub struct Call {

@@ -1,6 +1,7 @@
 //! Answers without a backend: liveness, readiness, KrakenD's health, debug and echo.
 
 use crate::base::field::canonical;
+use crate::base::reply::X_REQUEST_ID;
 use crate::base::{Dialect, Reply, clock};
 use crate::body::{Object, Value, json};
 use crate::gateway::ctx::Ctx;
@@ -47,7 +48,7 @@ impl Versioned for Reply {
             self.headers
                 .extend(ctx.gateway.service.version_header.clone());
             if let Ok(id) = HeaderValue::from_str(&ctx.request_id) {
-                self.headers.push((crate::base::reply::X_REQUEST_ID, id));
+                self.headers.push((X_REQUEST_ID, id));
             }
             self.headers
                 .push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
@@ -154,22 +155,18 @@ pub fn options(allow: &str, ctx: &Ctx) -> Reply {
 
 /// A redirect to the path that exists.
 pub fn redirect(code: u16, location: &str, get: bool, ctx: &Ctx) -> Reply {
-    let mut reply = Reply::new(code, Bytes::new());
-    if let Ok(value) = HeaderValue::from_str(location) {
-        reply.headers.push((header::LOCATION, value));
+    Reply::redirect(code, location, get).versioned(ctx)
+}
+
+/// What a stage answered, with what native answers all carry.
+pub fn stamped(mut reply: Reply, ctx: &Ctx) -> Reply {
+    if ctx.gateway.dialect == Dialect::Native {
+        let fields = &mut reply.headers;
+        fields.extend(ctx.gateway.service.version_header.clone());
+        let has_id = fields.iter().any(|(name, _)| *name == X_REQUEST_ID);
+        if !has_id && let Ok(id) = HeaderValue::from_str(&ctx.request_id) {
+            fields.push((X_REQUEST_ID, id));
+        }
     }
-    if get {
-        let text = http::StatusCode::from_u16(code)
-            .ok()
-            .and_then(|s| s.canonical_reason());
-        let href = location
-            .replace('&', "&amp;")
-            .replace('"', "&#34;")
-            .replace('<', "&lt;");
-        let body = format!("<a href=\"{href}\">{}</a>.\n\n", text.unwrap_or("Redirect"));
-        reply.body = Bytes::from(body);
-        let html = HeaderValue::from_static("text/html; charset=utf-8");
-        reply.headers.push((header::CONTENT_TYPE, html));
-    }
-    reply.versioned(ctx)
+    reply
 }

@@ -50,6 +50,12 @@ pub fn refusal(metrics: &Metrics, x: &mut Exchange, error: Error, accept: Option
     reply
 }
 
+/// An answer that is no refusal and no backend's, with what stages recorded.
+pub fn own(x: &Exchange, mut reply: Reply) -> Reply {
+    Edits::apply(&x.edits.answer, &mut reply.headers);
+    reply
+}
+
 /// Metrics and the access line, once per request, which ends now.
 pub fn finish(x: &Exchange, told: &Told<'_>) -> Instant {
     let ctx = &x.ctx;

@@ -8,7 +8,7 @@ use crate::gateway::stage::{Call, Called};
 use crate::pipe::call;
 use crate::proxy::head::SessionHead;
 use crate::proxy::request::{
-    Routed, check_limits, enter, identify, route, wants_body, wants_upgrade,
+    Routed, check_limits, enter, guard, identify, route, wants_body, wants_upgrade,
 };
 use crate::proxy::stream::Failed;
 use crate::proxy::upstream;
@@ -260,6 +260,7 @@ impl Proxy {
         };
         match admitted {
             Admitted::Reply(reply) => {
+                let reply = finish::own(x, reply);
                 respond::write(session, reply).await.map_err(written)?;
                 return Ok(true);
             }
@@ -272,6 +273,7 @@ impl Proxy {
                 };
                 let head = SessionHead::new(session.as_downstream(), has_body);
                 let reply = builtin::reply(which, &head, &body, &x.ctx, self.is_draining());
+                let reply = finish::own(x, reply);
                 respond::write(session, reply).await.map_err(written)?;
                 return Ok(true);
             }
@@ -365,17 +367,21 @@ enum Admitted {
 async fn admit(session: &mut Session, x: &mut Exchange) -> Result<Admitted, Error> {
     let has_body = !session.as_downstream_mut().is_body_empty();
     let head = SessionHead::new(session.as_downstream(), has_body);
-    let id = match route(&head, x)? {
-        Routed::Reply(reply) => return Ok(Admitted::Reply(reply)),
-        Routed::Builtin(which) => return Ok(Admitted::Builtin(which)),
-        Routed::Endpoint(id) => id,
-    };
-    if wants_body(&head, x, id)? {
+    let routed = route(&head, x);
+    if let Ok(Routed::Endpoint(id)) = &routed
+        && wants_body(&head, x, *id)?
+    {
         compose::read_for_stages(session, x).await?;
     }
     let head = SessionHead::new(session.as_downstream(), has_body);
-    let reply = enter(&head, x, id).await?;
-    Ok(reply.map_or(Admitted::Endpoint, Admitted::Reply))
+    match guard(&head, x, routed).await? {
+        Routed::Answered(reply) | Routed::Reply(reply) => Ok(Admitted::Reply(reply)),
+        Routed::Builtin(which) => Ok(Admitted::Builtin(which)),
+        Routed::Endpoint(id) => {
+            let reply = enter(&head, x, id).await?;
+            Ok(reply.map_or(Admitted::Endpoint, Admitted::Reply))
+        }
+    }
 }
 
 /// Keeps our error for `fail_to_proxy` and gives Pingora one that stands for it.

@@ -2,9 +2,10 @@
 
 use crate::base::{Dialect, Error, Reason, Reply};
 use crate::gateway::head::Head;
+use crate::gateway::params::Params;
 use crate::gateway::router::Found;
-use crate::gateway::snapshot::Builtin;
-use crate::gateway::stage::{Flow, HeadStage};
+use crate::gateway::snapshot::{Builtin, Gateway};
+use crate::gateway::stage::{DoorStage, Flow, HeadStage};
 use crate::gateway::{limits, path, pattern, request_id, router};
 use crate::proxy::{Exchange, builtin};
 use http::{HeaderName, Method, header};
@@ -18,7 +19,9 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 pub enum Routed {
     /// An endpoint of the file, noted in the context.
     Endpoint(usize),
-    /// Answer with this.
+    /// Answer with this; nobody else is asked.
+    Answered(Reply),
+    /// Answer with this, if the service's stages let the request pass.
     Reply(Reply),
     /// Answer from here; the body may be needed.
     Builtin(Builtin),
@@ -51,10 +54,15 @@ pub fn route(head: &dyn Head, x: &mut Exchange) -> Result<Routed, Error> {
     let decoded =
         path::decode(head.path()).map_err(|bad| Error::new(Reason::BadTarget, bad.to_string()))?;
     let matched = gateway.router.prepare(&decoded);
-    let id = match gateway
+    let found = gateway
         .router
-        .find(head.method(), &matched, &mut x.ctx.params)
-    {
+        .find(head.method(), &matched, &mut x.ctx.params);
+    for stage in doors(&gateway, head, &found, &matched) {
+        if let Some(reply) = stage.on_request(head, &mut x.edits) {
+            return Ok(Routed::Answered(builtin::stamped(reply, &x.ctx)));
+        }
+    }
+    let id = match found {
         Found::Endpoint { id, .. } => id as usize,
         Found::Redirect {
             code,
@@ -69,9 +77,12 @@ pub fn route(head: &dyn Head, x: &mut Exchange) -> Result<Routed, Error> {
             }
             let location = router::location_with_query(location, head.query());
             let get = matches!(*head.method(), Method::GET | Method::HEAD);
-            return Ok(Routed::Reply(builtin::redirect(
-                code, &location, get, &x.ctx,
-            )));
+            let reply = builtin::redirect(code, &location, get, &x.ctx);
+            return Ok(match gateway.dialect {
+                Dialect::Native => Routed::Reply(reply),
+                // Its router redirects before any of its stages is asked.
+                Dialect::Krakend => Routed::Answered(reply),
+            });
         }
         Found::AutoOptions { allow } => {
             return Ok(Routed::Reply(builtin::options(allow, &x.ctx)));
@@ -112,6 +123,76 @@ pub fn wants_body(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<bool, 
     Ok(endpoint.reads_body)
 }
 
+/// The stages at the door for a request, of which a router said `found`.
+pub fn doors<'g>(
+    gateway: &'g Gateway,
+    head: &dyn Head,
+    found: &Found<'_>,
+    matched: &[u8],
+) -> &'g [Box<dyn DoorStage>] {
+    let meant = match asked_method(head) {
+        None => id_of(found),
+        Some(asked) => Method::from_bytes(asked).ok().and_then(|method| {
+            let mut params = Params::default();
+            id_of(&gateway.router.find(&method, matched, &mut params))
+        }),
+    };
+    let endpoint = meant.and_then(|id| gateway.endpoints.get(id));
+    match endpoint {
+        Some(endpoint) if !endpoint.door.is_empty() => &endpoint.door,
+        _ => &gateway.service.door,
+    }
+}
+
+fn id_of(found: &Found<'_>) -> Option<usize> {
+    match found {
+        Found::Endpoint { id, .. } => Some(*id as usize),
+        _ => None,
+    }
+}
+
+/// The method that a browser asks about before it uses it.
+fn asked_method(head: &dyn Head) -> Option<&[u8]> {
+    if *head.method() != Method::OPTIONS {
+        return None;
+    }
+    head.header(&header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Asks the service's stages, which see everything but health: what they say goes before what the router said.
+///
+/// # Errors
+/// Why the request is refused, by them or by the router.
+pub async fn guard(
+    head: &dyn Head,
+    x: &mut Exchange,
+    routed: Result<Routed, Error>,
+) -> Result<Routed, Error> {
+    let gateway = &x.ctx.gateway;
+    if gateway.service.head.is_empty() || !is_guarded(&routed, gateway.dialect) {
+        return routed;
+    }
+    let gateway = Arc::clone(gateway);
+    match walk(&gateway.service.head, head, x).await? {
+        Some(reply) => Ok(Routed::Answered(reply)),
+        None => routed,
+    }
+}
+
+/// Whether the service's stages see a request of which the router said this.
+pub fn is_guarded(routed: &Result<Routed, Error>, dialect: Dialect) -> bool {
+    match routed {
+        Ok(Routed::Endpoint(_) | Routed::Reply(_)) => true,
+        Ok(Routed::Answered(_)) => false,
+        Ok(Routed::Builtin(builtin)) => !builtin.is_health(),
+        Err(error) => match error.reason {
+            Reason::NoRoute | Reason::MethodNotAllowed => true,
+            Reason::BadTarget => false,
+            _ => dialect == Dialect::Native,
+        },
+    }
+}
+
 /// Asks the limits and the stages of an endpoint.
 ///
 /// # Errors
@@ -122,12 +203,7 @@ pub async fn enter(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<Optio
     // A body that says itself that it is too large is refused before it is sent.
     endpoint.limits.check_body(head.body())?;
     x.upload.start(&endpoint.limits);
-    for stages in [&gateway.service.head, &endpoint.head] {
-        if let Some(reply) = walk(stages, head, x).await? {
-            return Ok(Some(reply));
-        }
-    }
-    Ok(None)
+    walk(&endpoint.head, head, x).await
 }
 
 async fn walk(
@@ -147,7 +223,7 @@ async fn walk(
         let flow = stage.on_request(head, edits, ctx).outcome().await?;
         *entered += 1;
         if let Flow::Reply(reply) = flow {
-            return Ok(Some(reply));
+            return Ok(Some(builtin::stamped(reply, &x.ctx)));
         }
     }
     Ok(None)

@@ -4,6 +4,7 @@
 use super::endpoints::AUTHENTICATES;
 use super::{Changes, Weight, shown};
 use crate::base::problem::pointer_join;
+use crate::compile::components::LOCKS;
 use crate::component::{self, Loss};
 use crate::config::{Extra, Namespace, duration};
 use serde_json::Value;
@@ -57,6 +58,7 @@ fn gone(name: &str) -> Weight {
     match name {
         // Browsers refuse what no CORS answer allows: without the component fewer origins can call.
         "security/cors" | "auth/public" => Weight::Tightened,
+        _ if LOCKS.iter().any(|family| name.starts_with(family)) => Weight::Loosened,
         _ if component::not_yet(name).is_some_and(|row| row.loss == Loss::Protection) => {
             Weight::Loosened
         }

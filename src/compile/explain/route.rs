@@ -36,10 +36,13 @@ impl Walk<'_> {
                 .filter(|_| matched != decoded);
             self.step("path", Outcome::Passed, text, because);
         }
-        match gateway
+        let found = gateway
             .router
-            .find(&request.method, &matched, &mut self.ctx.params)
-        {
+            .find(&request.method, &matched, &mut self.ctx.params);
+        if let Some(status) = self.door(&found, &matched) {
+            return Ok(Some(Verdict::Answered { status }));
+        }
+        match found {
             Found::Endpoint { id, head_of_get } => self.found(id as usize, &matched, head_of_get),
             Found::Redirect {
                 code,
@@ -71,6 +74,7 @@ impl Walk<'_> {
     }
 
     fn redirected(&mut self, code: u16, mut location: String, slash: bool) -> Verdict {
+        self.unguarded = self.gateway.dialect == Dialect::Krakend;
         if slash
             && self.gateway.dialect == Dialect::Krakend
             && let Some(prefix) = self.request.header(&X_FORWARDED_PREFIX)
@@ -114,9 +118,9 @@ impl Walk<'_> {
                 self.parameters(&endpoint.pattern, matched);
             }
             None => {
-                let what = gateway
-                    .own(id)
-                    .map_or("a built-in endpoint", |own| word(own.builtin));
+                let own = gateway.own(id);
+                self.unguarded = own.is_some_and(|own| own.builtin.is_health());
+                let what = own.map_or("a built-in endpoint", |own| word(own.builtin));
                 self.step(
                     "route",
                     Outcome::Answered,

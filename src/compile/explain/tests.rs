@@ -9,7 +9,7 @@ pub(super) const FILE: &str = r#"{
   "version": 3,
   "timeout": "3s",
   "host": ["http://up:8080"],
-  "extra_config": {"security/cors": {}, "auth/validator": {}},
+  "extra_config": {"security/cors": {}, "governance/quota": {}, "auth/validator": {}},
   "endpoints": [
     {
       "endpoint": "/users/{id}",
@@ -158,7 +158,7 @@ fn the_krakend_dialect_passes_what_is_listed() {
 #[test]
 fn names_what_would_run_but_is_not_implemented() {
     let found = ask(&request("GET", "/users/7", &[]));
-    assert_eq!(step(&found, "security/cors").outcome, Outcome::Missing);
+    assert_eq!(step(&found, "governance/quota").outcome, Outcome::Missing);
     assert_eq!(
         step(&found, "auth/validator").outcome,
         Outcome::Passed,
@@ -246,4 +246,63 @@ fn hostile_targets_are_refused_and_never_a_panic() {
             found.verdict
         );
     }
+}
+
+const GUARDED: &str = r#"{
+  "version": 3,
+  "host": ["http://up:8080"],
+  "extra_config": {
+    "security/cors": {"allow_origins": ["https://a.test"]},
+    "security/http": {"frame_deny": true},
+    "security/bot-detector": {"deny": ["bad"]}
+  },
+  "endpoints": [
+    {"endpoint": "/a", "backend": [{"url_pattern": "/"}]},
+    {"endpoint": "/own", "backend": [{"url_pattern": "/"}],
+     "extra_config": {"security/cors": {"allow_origins": ["https://b.test"]}}}
+  ]
+}"#;
+
+#[test]
+fn stages_decide_for_what_no_endpoint_takes_too() {
+    let ask = |target: &str, fields: &[(&str, &str)]| {
+        ask_about(
+            GUARDED,
+            Dialect::Native,
+            None,
+            &request("GET", target, fields),
+        )
+    };
+    let origin = ("Origin", "https://a.test");
+    let found = ask("/a", &[origin]);
+    assert_eq!(found.verdict, Verdict::Served);
+    let cors = step(&found, "security/cors");
+    assert!(
+        cors.text.contains("Allow-Origin: https://a.test"),
+        "{}",
+        cors.text
+    );
+    assert_eq!(line(cors.because.as_ref()), Some(5));
+    assert_eq!(step(&found, "security/http").outcome, Outcome::Passed);
+    let bad = ask("/lost", &[("User-Agent", "bad")]);
+    assert_eq!(reason(&bad), (403, Reason::BotDetected));
+    assert_eq!(reason(&ask("/lost", &[])), (404, Reason::NoRoute));
+    let health = ask("/__health", &[("User-Agent", "bad")]);
+    assert_eq!(health.verdict, Verdict::Answered { status: 200 });
+    let own = ask("/own", &[origin]);
+    let cors = step(&own, "security/cors");
+    assert_eq!(cors.text, "the answer says Vary: Origin");
+    assert_eq!(line(cors.because.as_ref()), Some(12));
+}
+
+#[test]
+fn a_preflight_is_answered_at_the_door() {
+    let fields = [
+        ("Origin", "https://a.test"),
+        ("Access-Control-Request-Method", "GET"),
+    ];
+    let asked = request("OPTIONS", "/a", &fields);
+    let found = ask_about(GUARDED, Dialect::Native, None, &asked);
+    assert_eq!(found.verdict, Verdict::Answered { status: 204 });
+    assert!(found.steps.iter().all(|step| step.name != "route"));
 }
