@@ -47,6 +47,7 @@ codes! {
     OutOfRange "HG0103" "A number is outside its range.";
     BadValue "HG0104" "A value is not one of the allowed ones.";
     SuspiciousDuration "HG0105" "A duration written as a number is nanoseconds and suspiciously short.";
+    MissingKey "HG0110" "A key that must be there is missing.";
     UnknownKey "HG0201" "A key that nothing reads.";
     UnknownNamespace "HG0202" "An `extra_config` namespace that nothing knows.";
     NotYet "HG0203" "A known component that this version does not implement; it is ignored.";

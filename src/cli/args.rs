@@ -29,6 +29,10 @@ pub enum Command {
     Explain(Explain),
     /// Name the changes of behaviour between two configurations
     Diff(Diff),
+    /// Say what is risky about a configuration
+    Audit(Audit),
+    /// Print the JSON schema of a configuration, for editors
+    Schema(Schema),
     /// Serve the shipped configuration with stand-ins for its 26 services
     Demo(Demo),
     /// Ask a running gateway how it is (for container probes)
@@ -135,15 +139,26 @@ pub struct Check {
     /// Print what was understood, as a tree (more with -dd, -ddd)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub debug: u8,
-    /// Test the routes (they always are; accepted for KrakenD's scripts)
+    /// Print the table of routes (they are tested in any case, and nothing is listened on for it)
     #[arg(short = 't', long = "test-gin-routes")]
     pub test_routes: bool,
-    /// Treat warnings as problems, as KrakenD's linter does
-    #[arg(short = 'l', long = "lint", alias = "strict")]
+    /// Hold the file to the JSON schema of this gateway (nothing is fetched)
+    #[arg(short = 'l', long, conflicts_with_all = ["lint_no_network", "lint_schema"])]
     pub lint: bool,
-    /// Lint without network (the schema is always our own; accepted for KrakenD's scripts)
-    #[arg(short = 'n', long = "lint-no-network")]
+    /// Hold the file to another JSON schema
+    #[arg(
+        short = 's',
+        long,
+        value_name = "PATH",
+        conflicts_with = "lint_no_network"
+    )]
+    pub lint_schema: Option<String>,
+    /// The same as --lint, in the words of KrakenD's scripts
+    #[arg(short = 'n', long)]
     pub lint_no_network: bool,
+    /// As --lint, and every warning refuses the file
+    #[arg(long)]
+    pub strict: bool,
     /// Indentation of the tree
     #[arg(short, long, default_value = "\t", hide_default_value = true)]
     pub indent: String,
@@ -194,6 +209,49 @@ pub struct Diff {
     /// For machines
     #[arg(long)]
     pub json: bool,
+}
+
+/// `audit`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Audit {
+    /// Which file.
+    #[command(flatten)]
+    pub input: Input,
+    /// Rules to leave out, such as 1.1.1,2.2.3
+    #[arg(short, long, value_name = "RULES", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// A file of rules to leave out, one a line
+    #[arg(short = 'I', long, value_name = "FILE")]
+    pub ignore_file: Option<PathBuf>,
+    /// Severities to tell about
+    #[arg(
+        short,
+        long,
+        value_name = "SEVERITIES",
+        value_delimiter = ',',
+        default_value = "CRITICAL,HIGH,MEDIUM,LOW"
+    )]
+    pub severity: Vec<String>,
+    /// text, json, sarif, or a Go template as of KrakenD
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: String,
+    /// For machines (the same as --format json)
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// List every rule
+    #[arg(long)]
+    pub rules: bool,
+}
+
+/// `schema`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Schema {
+    /// Only the settings of this component, such as security/cors
+    #[arg(long, value_name = "NAME")]
+    pub component: Option<String>,
+    /// Of which words: of this gateway, or what the linter of KrakenD accepts
+    #[arg(long, value_enum)]
+    pub compat: Option<Compat>,
 }
 
 /// `demo`.

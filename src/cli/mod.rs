@@ -1,6 +1,7 @@
 //! The command line (contract section 7): arguments, printing, exit codes. All work is in the rooms.
 
 pub mod args;
+pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod diff;
@@ -10,7 +11,9 @@ pub mod health;
 pub mod input;
 pub mod paint;
 pub mod report;
+pub mod routes;
 pub mod run;
+pub mod schema;
 
 use args::{Args, Command};
 use clap::{CommandFactory, Parser};
@@ -45,6 +48,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Check(check) => check::check(&check, krakend),
         Command::Explain(explain) => explain::explain(&explain, krakend),
         Command::Diff(diff) => diff::diff(&diff, krakend),
+        Command::Audit(audit) => audit::audit(&audit, krakend),
+        Command::Schema(schema) => schema::schema(&schema, krakend),
         Command::Demo(demo) => demo::demo(&demo),
         Command::Health(health) => health::health(&health),
         Command::Completions { shell } => {

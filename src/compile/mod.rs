@@ -6,6 +6,7 @@ pub mod components;
 pub mod diff;
 pub mod endpoint;
 pub mod explain;
+pub mod schema;
 pub mod strip;
 pub mod transport;
 

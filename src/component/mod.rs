@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod draft;
+pub mod fields;
 pub mod hanzo;
 pub mod modifier;
 pub mod not_yet;
@@ -15,7 +16,7 @@ pub mod validation;
 use crate::base::{Dialect, Problem};
 use crate::config::settings::Settings;
 pub use draft::{BackendDraft, EndpointDraft, ErrorMode, RouterFlags, ServiceDraft};
-pub use not_yet::{Loss, NotYet};
+pub use not_yet::{Loss, NOT_YET, NotYet};
 
 /// Where a component may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,14 @@ pub enum Level {
 }
 
 impl Level {
+    /// From the outside to the inside.
+    pub const ALL: &'static [Level] = &[
+        Level::Service,
+        Level::Endpoint,
+        Level::Backend,
+        Level::Agent,
+    ];
+
     /// The word for messages.
     pub const fn word(self) -> &'static str {
         match self {
@@ -83,6 +92,12 @@ impl Component {
             Level::Backend => self.backend.is_some(),
             Level::Agent => false,
         }
+    }
+
+    /// What its settings are at a level. The data stands apart from the code, in [`fields`]: it also
+    /// describes what is not implemented, and the two are read by different people.
+    pub fn fields(&self, level: Level) -> Option<&'static fields::Entry> {
+        fields::find(self.name, level)
     }
 }
 

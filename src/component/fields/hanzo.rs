@@ -1,0 +1,256 @@
+//! `hanzo/…` and `auth/public`: what KrakenD does not have.
+
+use super::Kind::{Any, Duration, Flag, Int, List, Map, Min, Number, Object, Size, Text, Word};
+use super::{Entry, Field, auth, entry, field};
+use crate::component::Level::{Backend as B, Endpoint as E, Service as S};
+
+const BODY_LIMITS: &[Field] = &[
+    field(
+        "max_body",
+        Size,
+        "The longest request body; it is counted while it arrives.",
+    )
+    .or("10MB"),
+    field(
+        "body_min_rate",
+        Size,
+        "Bytes a second that a body must keep up once `body_grace` is over.",
+    )
+    .or("1KB"),
+    field("body_grace", Duration, "How long a body may be slow.").or("10s"),
+];
+
+const LIMITS: &[Field] = &[
+    field(
+        "max_body",
+        Size,
+        "The longest request body; it is counted while it arrives.",
+    )
+    .or("10MB"),
+    field(
+        "body_min_rate",
+        Size,
+        "Bytes a second that a body must keep up once `body_grace` is over.",
+    )
+    .or("1KB"),
+    field("body_grace", Duration, "How long a body may be slow.").or("10s"),
+    field("max_url", Size, "The longest request target; at least 64.").or("8KB"),
+    field(
+        "max_headers",
+        Size,
+        "How many header fields a request may have; at least 4.",
+    )
+    .or("64"),
+    field(
+        "max_header_bytes",
+        Size,
+        "The longest request head; at least 256.",
+    )
+    .or("16KB"),
+    field(
+        "header_timeout",
+        Duration,
+        "How long a whole request head may take to arrive; at least 100ms.",
+    )
+    .or("10s"),
+    field("max_connections", Size, "Connections in all."),
+    field(
+        "max_connections_per_address",
+        Size,
+        "Connections of one address.",
+    ),
+];
+
+const HEALTH: &[Field] = &[
+    field("interval", Duration, "Distance of probes; at least 100ms.").or("10s"),
+    field("timeout", Duration, "How long a probe may take.").or("2s"),
+    field(
+        "critical",
+        List(&Text),
+        "Backends without which the gateway is not ready.",
+    )
+    .eg("[\"iam\"]"),
+    field(
+        "path",
+        Text,
+        "What is asked for; without it a connection is enough.",
+    )
+    .eg("/health"),
+    field(
+        "unhealthy_after",
+        Min(0),
+        "Failures in a row until a backend is down.",
+    )
+    .or("3"),
+    field(
+        "healthy_after",
+        Min(0),
+        "Successes in a row until it is up again.",
+    )
+    .or("1"),
+];
+
+const API_KEY: &[Field] = &[
+    field("prefixes", List(&Text), "How keys begin.").or("[\"sk-hanzo-\"]"),
+    field("headers", List(&Text), "Where keys are.").or("[\"Authorization\", \"X-IAM-Key\"]"),
+    field("validate_url", Text, "Who knows whether a key is good."),
+    field(
+        "cache_ttl",
+        Duration,
+        "How long a good key stays good unasked.",
+    )
+    .or("5m"),
+    field(
+        "negative_ttl",
+        Duration,
+        "How long a bad key stays bad unasked.",
+    )
+    .or("10s"),
+    field("timeout", Duration, "How long asking may take."),
+];
+
+const INTROSPECTION: &[Field] = &[
+    field("url", Text, "Who knows whether a token is good (RFC 7662)."),
+    field("client_id", Text, "Our name there."),
+    field("client_secret", Text, "Our secret there."),
+    field("cache_ttl", Duration, "How long an answer holds."),
+];
+
+const AUTH_SERVICE: &[Field] = &[
+    field(
+        "jwt",
+        Object(auth::VALIDATOR),
+        "Signed tokens, with the fields of `auth/validator`.",
+    ),
+    field("api_key", Object(API_KEY), "API keys."),
+    field("introspection", Object(INTROSPECTION), "Opaque tokens."),
+    field(
+        "claims",
+        Map(&Text),
+        "Which claim becomes which header field towards backends.",
+    )
+    .or("{\"sub\": \"X-User-ID\", \"org\": \"X-Org-ID\", \"scope\": \"X-Scopes\"}"),
+    field("public", List(&Text), "Paths that need no credentials."),
+];
+
+const AUTH_ENDPOINT: &[Field] = &[
+    field("public", Flag, "No credentials are needed.").or("false"),
+    field(
+        "methods",
+        List(&Word(&["jwt", "api_key", "introspection"])),
+        "What counts here; everything of the service when absent.",
+    ),
+    field("scopes", List(&Text), "Scopes that a caller needs."),
+    field("roles", List(&Text), "Roles of which a caller needs one."),
+];
+
+const TIER: &[Field] = &[
+    field("per_minute", Min(0), "How fast the bucket refills."),
+    field(
+        "per_day",
+        Min(0),
+        "Requests a day, counted from 00:00 UTC; 0 is no limit.",
+    ),
+    field("burst", Min(0), "The size of the bucket."),
+];
+
+const LIMIT_SERVICE: &[Field] = &[
+    field(
+        "global",
+        Object(&[field("rate", Number, "Requests a second in all.").or("50000")]),
+        "A limit for all callers together.",
+    ),
+    field(
+        "identity",
+        List(&Word(&["api_key", "org", "user", "ip"])),
+        "Whose bucket it is: the first that is known.",
+    )
+    .or("[\"api_key\", \"org\", \"user\", \"ip\"]"),
+    field("tiers", Map(&Object(TIER)), "Plans by name."),
+    field("tier_claim", Text, "The claim that names the plan."),
+    field("default_tier", Text, "The plan of all others."),
+    field(
+        "store",
+        Object(&[
+            field("valkey", Text, "Where the counters are shared.").eg("redis://valkey:6379"),
+            field(
+                "on_failure",
+                Word(&["local"]),
+                "What holds while it is away.",
+            )
+            .or("local"),
+        ]),
+        "Counters of several gateways.",
+    ),
+];
+
+const SPLIT_BACKEND: &[Field] = &[
+    field("weight", Number, "Its share."),
+    field(
+        "sticky",
+        Object(&[
+            field(
+                "header",
+                Text,
+                "A field that keeps a caller at one backend.",
+            ),
+            field("cookie", Text, "A cookie that does."),
+        ]),
+        "What keeps a caller where it is.",
+    ),
+    field(
+        "match",
+        Object(&[
+            field("header", Text, "A field."),
+            field("value", Text, "Its value."),
+        ]),
+        "Requests that always go there.",
+    ),
+];
+
+/// The namespaces.
+pub(super) const ENTRIES: &[Entry] = &[
+    entry("hanzo/compat", &[S], Object(&[
+        field("dialect", Word(&["native", "krakend"]), "What clients and backends see: the contract of this gateway, or KrakenD CE to the byte.").or("native"),
+    ]), "Whose words the gateway speaks; `--compat` and `HANZO_COMPAT` win over it.").own(),
+    entry("hanzo/edge", &[S], Object(&[
+        field("lane", Word(&["auto", "off"]), "Which requests may take the fast lane: all that can, or none.").or("auto"),
+    ]), "Whether requests may take the fast lane; `--lane` and `HANZO_GATEWAY_LANE` win over it.").own(),
+    entry("hanzo/limits", &[S], Object(LIMITS), "Limits on what a client may send.").own(),
+    entry("hanzo/limits", &[E], Object(BODY_LIMITS), "Limits on the bodies of one endpoint.").own(),
+    entry("hanzo/health", &[S], Object(HEALTH), "Probes of backends, for `/__health` and the metrics.").own(),
+    entry("hanzo/auth", &[S], Object(AUTH_SERVICE), "Who may come in, for all endpoints.").own(),
+    entry("hanzo/auth", &[E], Object(AUTH_ENDPOINT), "Who may come in at one endpoint.").own(),
+    entry("auth/public", &[E], Flag, "The endpoint needs no credentials; the same as `public` in `hanzo/auth`.").own(),
+    entry("hanzo/ratelimit", &[S], Object(LIMIT_SERVICE), "Plans, and a limit for all.").own(),
+    entry("hanzo/ratelimit", &[E], Object(&[
+        field("rate", Number, "Requests a second."),
+        field("burst", Int, "The size of the bucket."),
+        field("cost", Number, "How much one request takes from the caller's bucket.").or("1"),
+    ]), "The limit of one endpoint.").own(),
+    entry("hanzo/cache", &[E], Object(&[
+        field("ttl", Duration, "How long an answer is fresh."),
+        field("stale_while_revalidate", Duration, "How long a stale one serves while a new one is fetched."),
+        field("stale_if_error", Duration, "How long a stale one serves while the backend fails."),
+        field("max_object", Size, "The longest answer that is kept."),
+        field("tags", List(&Text), "Names to drop answers by."),
+    ]), "Answers are kept in memory.").own(),
+    entry("hanzo/split", &[E], Object(&[
+        field("backends", Map(&Object(SPLIT_BACKEND)), "Shares by backend."),
+        field("weight", Any, "Shares."),
+        field("sticky", Any, "What keeps a caller where it is."),
+        field("match", Any, "Requests that always go to one."),
+    ]), "Weighted backends for canary and A/B.").own(),
+    entry("hanzo/regions", &[S], Object(&[
+        field("region", Text, "Where this gateway is."),
+        field("peers", Any, "Gateways of other regions."),
+        field("failover", List(&Text), "The order in which regions stand in."),
+        field("thresholds", Any, "When they do."),
+    ]), "Regions that stand in for each other.").own(),
+    entry("hanzo/regions", &[B], Object(&[
+        field("region", Text, "Where this backend is."),
+        field("peers", Any, "The same service elsewhere."),
+        field("failover", List(&Text), "The order in which they stand in."),
+        field("thresholds", Any, "When they do."),
+    ]), "Where a backend is.").own(),
+];
