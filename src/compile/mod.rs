@@ -1,6 +1,7 @@
 //! The corridor: a document and the component tables become a snapshot, or every problem at once. Start,
 //! `check`, `explain`, `diff` and reload all walk through here.
 
+pub mod audit;
 pub mod backend;
 pub mod components;
 pub mod diff;
