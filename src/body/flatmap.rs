@@ -152,10 +152,8 @@ impl Move {
             let mut matched = found.labels.iter();
             let mut parent = Tree::ROOT;
             for step in walk {
-                let label = match step.is_any() {
-                    true => matched.next().unwrap_or(step.label()),
-                    false => step.label(),
-                };
+                let any = step.is_any().then(|| matched.next()).flatten();
+                let label = any.unwrap_or_else(|| step.label());
                 match finder.child(tree, parent, label) {
                     Some(child) => parent = child,
                     None => break,

@@ -406,7 +406,7 @@ fn appends_what_stars_find_as_one_list() {
         (
             r#"{"a":[],"b":[[7]]}"#,
             "append *.* a",
-            r#"{"a":null,"b":null}"#,
+            r#"{"a":[],"b":null}"#,
         ),
         (
             r#"{"a":[9],"c":{"x":1}}"#,
