@@ -40,7 +40,7 @@ pub enum Value {
 const _: () = assert!(size_of::<Value>() == 32);
 
 /// A list of values; behaves as a `Vec`.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Array(Vec<Value>);
 
 /// Members sorted bytewise by name, each name once.
@@ -48,7 +48,7 @@ pub struct Array(Vec<Value>);
 pub struct Object(Vec<Member>);
 
 /// Members in the order they were given.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Record(Vec<Member>);
 
 impl Value {
@@ -204,8 +204,8 @@ impl FromIterator<Value> for Array {
 
 impl Object {
     /// An object without members; does not allocate.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Vec::new())
     }
 
     /// An object of these members in any order; of equal names the last one stays.

@@ -112,11 +112,13 @@ pub static COMPONENTS: &[Component] = &[
     security::cors::COMPONENT,
     security::http::COMPONENT,
     security::bot_detector::COMPONENT,
+    // It makes the request that scripts and rules of its backend see.
+    backend::graphql::COMPONENT,
+    validation::cel::COMPONENT,
     validation::json_schema::COMPONENT,
     proxy::COMPONENT,
     backend::http::COMPONENT,
     backend::http_client::COMPONENT,
-    backend::graphql::COMPONENT,
     // Innermost: it sees the request that leaves and the answer that arrives.
     modifier::martian::COMPONENT,
 ];

@@ -1,3 +1,4 @@
 //! The family `validation/*`.
 
+pub mod cel;
 pub mod json_schema;
