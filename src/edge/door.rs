@@ -216,6 +216,8 @@ impl Door {
                 return None;
             }
             stream = Box::new(Checked::new(Box::new(Gathered::joined(stream)), chunks));
+        } else if head.upgrade && head.body == BodySize::None {
+            stream = Box::new(Gathered::upgrading(stream));
         } else {
             stream = Box::new(Gathered::joined(stream));
         }

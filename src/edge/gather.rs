@@ -13,7 +13,7 @@ use pingora::protocols::{Peek, Shutdown, Stream};
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Room that a connection takes while it has something to send: two frames of the usual greatest size
@@ -39,6 +39,40 @@ pub struct Gathered {
     asked: usize,
     /// Whether others write to the stream too, who may be ready.
     shared: bool,
+    /// Whether what the client sends stays unread, and who wants to read it.
+    withheld: Option<Withheld>,
+}
+
+/// A client that asked for another protocol has nothing to say before it has read the 101; what it says all the
+/// same is its next request, and none of the backend's business.
+#[derive(Debug, Default)]
+struct Withheld {
+    /// The beginning of what was written, until its status is known.
+    begun: Vec<u8>,
+    reader: Option<Waker>,
+}
+
+impl Withheld {
+    /// Whether what is written switches the protocol; `None` while that is not known.
+    fn switches(&mut self, written: &[u8]) -> Option<bool> {
+        const STATUS: &[u8] = b"HTTP/1.1 101";
+        let missing = STATUS.len().saturating_sub(self.begun.len());
+        self.begun.extend_from_slice(
+            written
+                .get(..missing.min(written.len()))
+                .unwrap_or_default(),
+        );
+        if self.begun.len() < STATUS.len() {
+            return None;
+        }
+        let switches = self.begun == STATUS;
+        if !switches && self.begun.starts_with(b"HTTP/1.1 1") {
+            // An interim answer; the platform writes each head in one piece.
+            self.begun.clear();
+            return None;
+        }
+        Some(switches)
+    }
 }
 
 impl Gathered {
@@ -50,6 +84,7 @@ impl Gathered {
             sent: 0,
             asked: 0,
             shared: true,
+            withheld: None,
         }
     }
 
@@ -58,6 +93,28 @@ impl Gathered {
         Self {
             shared: false,
             ..Self::new(stream)
+        }
+    }
+
+    /// As [`Gathered::joined`], for a request to switch protocols: nothing is read before the 101 is written.
+    pub fn upgrading(stream: Stream) -> Self {
+        Self {
+            withheld: Some(Withheld::default()),
+            ..Self::joined(stream)
+        }
+    }
+
+    /// Looks at what is written to a client that waits for its 101.
+    fn watch(&mut self, written: &[u8]) {
+        let Some(withheld) = &mut self.withheld else {
+            return;
+        };
+        if withheld.switches(written) == Some(true) {
+            let reader = withheld.reader.take();
+            self.withheld = None;
+            if let Some(reader) = reader {
+                reader.wake();
+            }
         }
     }
 
@@ -108,7 +165,12 @@ impl AsyncRead for Gathered {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let this = self.get_mut();
+        if let Some(withheld) = &mut this.withheld {
+            withheld.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Pin::new(&mut this.stream).poll_read(cx, buf)
     }
 }
 
@@ -122,10 +184,13 @@ impl AsyncWrite for Gathered {
         if !this.fits(buf.len()) {
             ready!(this.poll_send(cx))?;
             if buf.len() > ROOM {
-                return Pin::new(&mut this.stream).poll_write(cx, buf);
+                let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+                this.watch(buf.get(..written).unwrap_or_default());
+                return Poll::Ready(Ok(written));
             }
         }
         this.hold(buf);
+        this.watch(buf);
         Poll::Ready(Ok(buf.len()))
     }
 
@@ -171,6 +236,7 @@ impl Peek for Gathered {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -220,6 +286,27 @@ mod tests {
         };
         let (got, ()) = tokio::join!(reader, writer);
         assert!(got == copy);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_before_the_101() {
+        for (status, opens) in [("HTTP/1.1 101 Switching", true), ("HTTP/1.1 200 OK", false)] {
+            let (plain, mut theirs) = pair().await;
+            let mut ours = Gathered::upgrading(plain.stream);
+            theirs.write_all(b"early").await.unwrap();
+            let mut got = [0; 5];
+            let early = tokio::time::timeout(Duration::from_millis(20), ours.read(&mut got)).await;
+            assert!(early.is_err(), "{status}");
+            let (first, rest) = status.split_at(9);
+            ours.write_all(first.as_bytes()).await.unwrap();
+            ours.write_all(rest.as_bytes()).await.unwrap();
+            let late = tokio::time::timeout(
+                Duration::from_millis(500 * u64::from(opens)),
+                ours.read(&mut got),
+            )
+            .await;
+            assert_eq!(late.is_ok(), opens, "{status}");
+        }
     }
 
     #[tokio::test]

@@ -35,6 +35,8 @@ pub struct HeadInfo {
     pub body: BodySize,
     /// Whether the client wants to keep the connection.
     pub keep_alive: bool,
+    /// Whether the client asks for another protocol (`Upgrade`, nominated by `Connection`).
+    pub upgrade: bool,
     /// Whether the client waits for `100 Continue`.
     pub expect_continue: bool,
     /// How many fields there are.
@@ -152,6 +154,7 @@ pub fn check_head_noting(
         end,
         body: fields.body(request.http11)?,
         keep_alive: !fields.close && (request.http11 || fields.keep_alive),
+        upgrade: request.http11 && fields.unusual.upgrade && fields.upgrade_nominated,
         expect_continue: request.http11 && fields.expect_continue,
         fields: fields.count,
         absolute: raw.get(request.target.start) != Some(&b'/') || request.authority.is_some(),
@@ -216,7 +219,8 @@ fn line_within<'r>(
         .unwrap_or(raw);
     match line(seen, at)? {
         Some((text, after)) if text.is_empty() || after <= most => Ok(Some((text, after))),
-        None if raw.len() <= most => Ok(None),
+        // The empty line behind the last field does not count, nor does half of it.
+        None if raw.len() <= most || at <= most && raw.get(at..) == Some(b"\r") => Ok(None),
         _ => Err(Reason::HeadersTooLarge),
     }
 }
@@ -316,6 +320,7 @@ struct Fields {
     chunked: bool,
     close: bool,
     keep_alive: bool,
+    upgrade_nominated: bool,
     expect_continue: bool,
     nominates: bool,
     unusual: Unusual,
@@ -361,6 +366,7 @@ impl Fields {
                 for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
                     self.close |= token.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    self.upgrade_nominated |= token.eq_ignore_ascii_case(b"upgrade");
                 }
             }
             Special::Upgrade => self.unusual.upgrade = true,

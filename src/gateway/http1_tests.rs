@@ -51,6 +51,9 @@ fn reads_connection_upgrade_and_expectation() {
     assert!(!info(&with("Connection: x, Close\r\n")).keep_alive);
     assert!(!info("GET / HTTP/1.0\r\n\r\n").keep_alive);
     assert!(info("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").keep_alive);
+    let named = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n";
+    assert!(info(&with(named)).upgrade);
+    assert!(!info(&with("Upgrade: websocket\r\n")).upgrade);
     assert!(info(&with("Upgrade: websocket\r\n")).unusual.upgrade);
     assert!(info(&with("Expect: 100-Continue\r\n")).expect_continue);
     assert_eq!(
