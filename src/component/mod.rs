@@ -114,6 +114,7 @@ pub static COMPONENTS: &[Component] = &[
     security::bot_detector::COMPONENT,
     // It makes the request that scripts and rules of its backend see.
     backend::graphql::COMPONENT,
+    // Behind scripts, in front of schemas.
     validation::cel::COMPONENT,
     validation::json_schema::COMPONENT,
     proxy::COMPONENT,
