@@ -13,6 +13,7 @@ mod flatmap;
 mod heads;
 mod router;
 mod telemetry;
+mod validation;
 
 use criterion::Criterion;
 
@@ -28,5 +29,6 @@ fn main() {
     documents::all(&mut criterion);
     flatmap::all(&mut criterion);
     telemetry::all(&mut criterion);
+    validation::all(&mut criterion);
     criterion.final_summary();
 }

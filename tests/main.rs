@@ -33,3 +33,4 @@ mod serving;
 mod streaming;
 mod telemetry;
 mod tls;
+mod validation;

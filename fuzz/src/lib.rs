@@ -2,6 +2,7 @@
 //! `fuzz_targets/` call them, and so can a test on stable Rust.
 
 pub mod answer;
+pub mod cel;
 pub mod document;
 pub mod framing;
 pub mod head;

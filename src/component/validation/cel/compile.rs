@@ -12,7 +12,7 @@ use cel::common::ast::{
 };
 
 /// Characters of an expression.
-const LONGEST: usize = 32 << 10;
+pub(super) const LONGEST: usize = 32 << 10;
 /// Levels of an expression: evaluation costs call stack for each.
 const DEEPEST: usize = 200;
 /// Call stack of the parser, which goes several calls deep for each level and each operator of a chain.

@@ -1,3 +1,5 @@
+//! What fits a schema, what does not and why, and which schemas are none.
+
 use super::*;
 use crate::base::Report;
 use serde_json::json;
