@@ -11,6 +11,7 @@ mod bodies;
 mod documents;
 mod flatmap;
 mod heads;
+mod martian;
 mod router;
 mod telemetry;
 mod validation;
@@ -25,6 +26,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     router::all(&mut criterion);
     heads::all(&mut criterion);
+    martian::all(&mut criterion);
     bodies::all(&mut criterion);
     documents::all(&mut criterion);
     flatmap::all(&mut criterion);

@@ -351,7 +351,7 @@ fn the_parts_of_one_component_know_each_other() {
     assert_eq!(
         about(&files),
         [
-            "src/component/auth/a/two.rs:2: component files meet in their family's mod.rs, not in component::auth::b"
+            "src/component/auth/a/two.rs:2: component files meet in their family's mod.rs, not in component::auth::b::Y"
         ]
     );
 }
