@@ -291,10 +291,10 @@ impl<'r> Parser<'r> {
     /// A field's name. One that cannot exist refuses the file in native; in the krakend dialect it comes
     /// back, for KrakenD starts on it.
     pub(super) fn field(&mut self, text: &str, pointer: &str) -> Option<Lookup> {
-        if !text.is_empty() && text.bytes().all(is_token) {
-            if let Ok(name) = HeaderName::from_bytes(text.as_bytes()) {
-                return Some(Lookup::Field(name.into()));
-            }
+        if text.bytes().all(is_token)
+            && let Ok(name) = HeaderName::from_bytes(text.as_bytes())
+        {
+            return Some(Lookup::Field(name.into()));
         }
         let quoted = go_quote(canonical(text).as_bytes());
         if self.dialect == Dialect::Krakend {

@@ -133,7 +133,7 @@ fn written(modifier: &str) -> Value {
 }
 
 /// The cells of each row.
-fn rows<'t, const CELLS: usize>(text: &'t str) -> impl Iterator<Item = [&'t str; CELLS]> {
+fn rows<const CELLS: usize>(text: &str) -> impl Iterator<Item = [&str; CELLS]> {
     text.lines().filter(|line| !line.is_empty()).map(|line| {
         let cells: Vec<&str> = line.split(" => ").collect();
         cells.try_into().unwrap_or_else(|_| panic!("{line}"))
