@@ -487,8 +487,11 @@ fn a_protection_that_cannot_be_understood_stops_the_start_with_its_place() {
     }
 }
 
-/// The heads of answers to HTTP/2 requests: method, path, fields.
-fn over_http2(port: u16, asked: &[(&str, &str, &[(&str, &str)])]) -> Vec<(u16, HeaderMap)> {
+/// A request without a body: method, path, fields.
+type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+/// The heads of answers to HTTP/2 requests.
+fn over_http2(port: u16, asked: &[Asked<'_>]) -> Vec<(u16, HeaderMap)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

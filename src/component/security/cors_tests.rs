@@ -109,6 +109,26 @@ fn without_an_origin_only_caches_are_told() {
 }
 
 #[test]
+fn a_list_of_edits_that_was_used_before_is_used_again_as_it_is() {
+    let cors = native(&listed());
+    let mut edits = Edits::default();
+    edits.answer.reserve_exact(4);
+    let (place, room) = (edits.answer.as_ptr(), edits.answer.capacity());
+    for head in [
+        Plain::get("/a"),
+        get("https://ok.test"),
+        get("https://evil.test"),
+    ] {
+        edits.answer.clear();
+        assert!(cors.on_request(&head, &mut edits).is_none());
+        assert_eq!(
+            (edits.answer.as_ptr(), edits.answer.capacity()),
+            (place, room)
+        );
+    }
+}
+
+#[test]
 fn a_preflight_is_answered_with_what_was_asked_for() {
     let asked = preflight("https://a.sub.test", "POST", &["content-type,x-a"]);
     let (reply, edits) = ask(&native(&listed()), &asked);
