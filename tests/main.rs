@@ -16,6 +16,7 @@ mod support;
 mod wire;
 
 mod chaos;
+mod commands;
 mod composing;
 mod configuration;
 mod corpus;

@@ -42,6 +42,12 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Say that Go plugins cannot be loaded (for KrakenD's scripts)
+    #[command(hide = true)]
+    CheckPlugin(Plugin),
+    /// Say that Go plugins cannot be loaded (for KrakenD's scripts)
+    #[command(hide = true)]
+    TestPlugin(Plugin),
     /// Print the version
     Version {
         /// For machines
@@ -241,6 +247,14 @@ pub struct Audit {
     /// List every rule
     #[arg(long)]
     pub rules: bool,
+}
+
+/// `check-plugin` and `test-plugin`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Plugin {
+    /// Whatever KrakenD's takes
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<std::ffi::OsString>,
 }
 
 /// `schema`.

@@ -58,6 +58,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             paint::print(&String::from_utf8_lossy(&out));
             GOOD
         }
+        Command::CheckPlugin(_) | Command::TestPlugin(_) => {
+            paint::talk(
+                "Go plugins cannot be loaded by this gateway; docs/MIGRATING.md says what takes their place",
+            );
+            PROBLEMS
+        }
         Command::Version { json } => version(json),
     })
 }

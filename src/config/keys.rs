@@ -152,8 +152,20 @@ pub fn lookup<'a>(map: &'a Map<String, Value>, key: &str) -> Option<(&'a str, &'
     found.map(|(name, value)| (name.as_str(), value))
 }
 
+#[cfg(test)]
+thread_local! {
+    /// What [`warn_unknown`] was told, for the test that holds the field tables to the code: pointer
+    /// and keys.
+    pub(crate) static ASKED: std::cell::RefCell<Vec<(String, Vec<String>)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Warns of each key that nothing reads.
 pub fn warn_unknown(map: &Map<String, Value>, known: &[&str], pointer: &str, report: &mut Report) {
+    #[cfg(test)]
+    ASKED.with(|asked| {
+        let keys = known.iter().map(|&key| key.to_owned()).collect();
+        asked.borrow_mut().push((pointer.to_owned(), keys));
+    });
     let used: Vec<Option<&str>> = known
         .iter()
         .map(|name| lookup(map, name).map(|(found, _)| found))

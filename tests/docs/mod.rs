@@ -1,6 +1,8 @@
 //! The tables in `docs/` that are made of enumerations in the code. A test renders each and compares;
 //! `UPDATE_DOCS=1 cargo test --test main docs::` writes them anew.
 
+mod components;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -10,7 +12,11 @@ use hanzo_gateway::base::{Code, Reason};
 /// The name of a generated file in `docs/`, and what makes it.
 type Page = (&'static str, fn() -> String);
 
-const PAGES: [Page; 2] = [("REASONS.md", reasons), ("PROBLEMS.md", problems)];
+const PAGES: [Page; 3] = [
+    ("REASONS.md", reasons),
+    ("PROBLEMS.md", problems),
+    ("COMPONENTS.md", components::page),
+];
 
 /// Says at the top of a page where it comes from.
 fn source(path: &str) -> String {

@@ -112,7 +112,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         Object(GRAPHQL),
         "A GraphQL query or mutation.",
     )
-    .differs("over GET the query really is sent; a query that cannot be read refuses the file"),
+    .differs("native: over GET the query really is sent, a query that cannot be read refuses the file, and a body that is no JSON object is the client's fault (400)"),
     entry(
         "backend/lambda",
         &[B],

@@ -229,5 +229,5 @@ pub(super) const ENTRIES: &[Entry] = &[entry(
     "Declared changes of the request and of the answer of a backend.",
 )
 .differs(
-    "a modifier that cannot be understood refuses the file; KrakenD calls the backend without any",
+    "native: a modifier that cannot be understood refuses the file; KrakenD (and the krakend dialect, with a warning) calls the backend without any",
 )];

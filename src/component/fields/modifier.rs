@@ -1,6 +1,6 @@
 //! `modifier/…` but martian: scripts and changes of requests and answers.
 
-use super::Kind::{Any, Flag, List, Map, Object, Sole, Text, Word};
+use super::Kind::{Any, Duration, Flag, List, Map, Object, Size, Sole, Text, Word};
 use super::{Entry, Field, entry, field};
 use crate::component::Level::{Agent as A, Backend as B, Endpoint as E, Service as S};
 
@@ -13,6 +13,12 @@ const LUA: &[Field] = &[
     field("live", Flag, "Read the files again for each request.").or("false"),
     field("allow_open_libs", Flag, "All libraries of Lua.").or("false"),
     field("md5", Map(&Text), "Check sums of the files."),
+    field("timeout", Duration, "How long a script may run.")
+        .or("5s")
+        .ours(),
+    field("max_memory", Size, "How much memory a script may take.")
+        .or("64MB")
+        .ours(),
 ];
 
 const LUA_ENDPOINT: &[Field] = &[
@@ -21,6 +27,12 @@ const LUA_ENDPOINT: &[Field] = &[
     field("live", Flag, "Read the files again for each request.").or("false"),
     field("allow_open_libs", Flag, "All libraries of Lua.").or("false"),
     field("md5", Map(&Text), "Check sums of the files."),
+    field("timeout", Duration, "How long a script may run.")
+        .or("5s")
+        .ours(),
+    field("max_memory", Size, "How much memory a script may take.")
+        .or("64MB")
+        .ours(),
 ];
 
 const TEMPLATE: &[Field] = &[

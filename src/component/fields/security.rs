@@ -8,11 +8,11 @@ const CORS: &[Field] = &[
     field(
         "allow_origins",
         List(&Text),
-        "Origins that may ask; `*` inside of one stands for any text.",
+        "Origins that may ask; `*` in one stands for any text.",
     )
     .or("[\"*\"]")
     .eg("[\"https://*.example.org\"]")
-    .differs("native: `*` together with `allow_credentials` refuses the file"),
+    .differs("native: `*` in an origin stands for labels of a host only, and `*` alone together with `allow_credentials` refuses the file"),
     field(
         "allow_methods",
         List(&Known(&[
@@ -53,6 +53,13 @@ const CORS: &[Field] = &[
     field("options_success_status", Int, "The status of a preflight.").or("204"),
     field("max_age", Duration, "How long a preflight holds.").eg("12h"),
     field("debug", Flag, "Log decisions.").or("false"),
+    field(
+        "is_development",
+        Flag,
+        "Origins with any port, such as `http://localhost:*`, are allowed.",
+    )
+    .or("false")
+    .ours(),
 ];
 
 const HTTP: &[Field] = &[
@@ -171,7 +178,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         Object(CORS),
         "Pages of other origins may ask.",
     )
-    .differs("a value of a wrong type refuses the file; KrakenD takes the default or ends"),
+    .differs("native: what a backend says of CORS is replaced, and requested fields may come in any order; a value of a wrong type refuses the file"),
     entry(
         "security/cors",
         &[E],
@@ -185,7 +192,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         Object(HTTP),
         "Hosts, redirects to HTTPS, and header fields that browsers heed.",
     )
-    .differs("a host pattern that cannot be compiled refuses the file"),
+    .differs("a host pattern that cannot be compiled refuses the file. Native: a wrong host is 403 and not 500, `host_proxy_headers` are believed from trusted proxies only, and a backend's own field is replaced"),
     entry(
         "security/http",
         &[E],
@@ -200,7 +207,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Robots are refused by their user agent.",
     )
     .differs(
-        "a pattern that cannot be compiled refuses the file; KrakenD drops the whole component",
+        "native: a pattern that cannot be compiled refuses the file; KrakenD (and the krakend dialect, with a warning) drops the whole component",
     ),
     entry(
         "security/policies",

@@ -10,9 +10,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         field("check_expr", Text, "An expression that must be true.").must().eg("int(req_params.Id) > 0"),
         field("mod_expr", Text, "Accepted and without meaning."),
     ])), "Requests, answers and tokens must satisfy expressions.")
-        .differs("an expression that cannot be compiled refuses the file; KrakenD drops it or the component"),
+        .differs("native: an expression that cannot be compiled refuses the file; KrakenD (and the krakend dialect, with a warning) drops it or the component. Native: its variables decide when it runs, not the letters `req` and `resp` in its text"),
     entry("validation/json-schema", &[E, A], Open(&[]), "The body of a request must satisfy this JSON schema.")
-        .differs("a schema that cannot be compiled refuses the file; KrakenD validates nothing. No schema is fetched"),
+        .differs("native: a schema that cannot be compiled refuses the file; KrakenD (and the krakend dialect, with a warning) validates nothing. No schema is fetched"),
     entry("validation/response-json-schema", &[E, B], Object(&[
         field("schema", Any, "The JSON schema.").must(),
         field("error", Object(&[
