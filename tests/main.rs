@@ -29,6 +29,7 @@ mod http2;
 mod lanes;
 mod limits;
 mod martian;
+mod pipe;
 mod readers;
 mod routing;
 mod security;
