@@ -143,13 +143,16 @@ fn broken(
     })
 }
 
-/// Whether one of the two modules stands above the other, or both are the same.
+/// Whether one of the two modules stands above the other, or both are the same, or they share a folder below
+/// a family: the parts of one engine.
 fn related(own: &[String], path: &[String], modules: &BTreeSet<&[String]>) -> bool {
     let longest = (0..=path.len())
         .rev()
         .map(|length| &path[..length])
         .find(|start| modules.contains(start));
-    longest.is_none_or(|target| own.starts_with(target) || target.starts_with(own))
+    let engine = |target: &[String]| own.len() > 3 && target.len() > 3 && own[..3] == target[..3];
+    longest
+        .is_none_or(|target| own.starts_with(target) || target.starts_with(own) || engine(target))
 }
 
 /// Whether two modules are parts of one component: both stand beneath its file, which is no `mod.rs`.
@@ -189,6 +192,7 @@ fn strangers(sources: &[Source]) -> Vec<String> {
             && !source.is_mod
             && !is_test
             && !files.contains(above)
+            && (rest.len() < 3 || source.text.contains("COMPONENT"))
     };
     let missing = sources
         .iter()
@@ -352,6 +356,28 @@ fn the_parts_of_one_component_know_each_other() {
         about(&files),
         [
             "src/component/auth/a/two.rs:2: component files meet in their family's mod.rs, not in component::auth::b::Y"
+        ]
+    );
+}
+
+#[test]
+fn parts_of_an_engine_below_a_family_know_each_other() {
+    let files = [
+        (
+            "src/component/mod.rs",
+            "mod auth; static COMPONENTS: u8 = 0;",
+        ),
+        ("src/component/auth/mod.rs", "mod keys;"),
+        ("src/component/auth/keys/mod.rs", "mod a; mod b;"),
+        ("src/component/auth/keys/a.rs", "use super::b;"),
+        ("src/component/auth/keys/b.rs", "const COMPONENT: u8 = 0;"),
+        ("src/component/auth/x_tests.rs", "use super::keys::a;"),
+    ];
+    assert_eq!(
+        about(&files),
+        [
+            "src/component/auth/x_tests.rs:2: component files meet in their family's mod.rs, not in component::auth::keys::a",
+            "src/component/auth/keys/b.rs:1: the table in src/component/mod.rs does not name this component",
         ]
     );
 }

@@ -28,6 +28,7 @@ mod graphql;
 mod http2;
 mod lanes;
 mod limits;
+mod lua;
 mod martian;
 mod pipe;
 mod readers;

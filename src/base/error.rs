@@ -59,6 +59,7 @@ reasons! {
     CheckFailed "check_failed" 400 "bad_request" "http_request_denied" "An expression of `validation/cel` refused the request.";
     BotDetected "bot_detected" 403 "forbidden" "http_request_denied" "The client calls itself by the name of a bot that is not wanted.";
     HostNotAllowed "host_not_allowed" 403 "forbidden" "http_request_denied" "The client asked for a host that is not served here.";
+    ScriptRefused "script_refused" 400 "bad_request" "http_request_denied" "A script of the configuration refused the request; it chooses the status.";
     NoRoute "no_route" 404 "not_found" "http_request_denied" "No endpoint has this path.";
     MethodNotAllowed "method_not_allowed" 405 "method_not_allowed" "http_request_denied" "An endpoint has this path but not this method.";
     HeaderTimeout "header_timeout" 408 "request_timeout" "http_request_error" "The request head did not arrive in time.";
@@ -68,6 +69,7 @@ reasons! {
     HeadersTooLarge "headers_too_large" 431 "headers_too_large" "http_request_denied" "The header section is over the limit in bytes.";
     TooManyHeaders "too_many_headers" 431 "headers_too_large" "http_request_denied" "The header section has too many fields.";
     Internal "internal" 500 "internal_error" "proxy_internal_error" "A fault of the gateway itself.";
+    ScriptFailed "script_failed" 500 "internal_error" "proxy_internal_error" "A script of the configuration failed, or went beyond its time or memory.";
     MethodUnsupported "method_unsupported" 501 "not_implemented" "http_request_denied" "The gateway does not implement this method or upgrade.";
     DnsFailed "dns_failed" 502 "bad_gateway" "dns_error" "The backend's name could not be resolved.";
     ConnectRefused "connect_refused" 502 "bad_gateway" "connection_refused" "The backend refused the connection.";

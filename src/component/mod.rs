@@ -112,8 +112,11 @@ pub static COMPONENTS: &[Component] = &[
     security::cors::COMPONENT,
     security::http::COMPONENT,
     security::bot_detector::COMPONENT,
+    modifier::lua_endpoint::COMPONENT,
+    modifier::lua_proxy::COMPONENT,
     // It makes the request that scripts and rules of its backend see.
     backend::graphql::COMPONENT,
+    modifier::lua_backend::COMPONENT,
     // Behind scripts, in front of schemas.
     validation::cel::COMPONENT,
     validation::json_schema::COMPONENT,

@@ -5,8 +5,10 @@ use crate::gateway::message::Rewritten;
 use crate::gateway::params::Params;
 use crate::gateway::snapshot::{Backend, Endpoint, Gateway, Plan};
 use crate::telemetry::metrics::EndpointMeters;
+use std::any::Any;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The state of one request, from its head to its access line.
@@ -28,12 +30,52 @@ pub struct Ctx {
     pub started: Instant,
     /// The client's request as a stage rewrote it; takes the place of its head from there on.
     pub rewritten: Option<Box<Rewritten>>,
+    /// What stages keep from a request to its answer.
+    pub kept: Kept,
     /// Which backend answers, by index.
     pub backend: Option<usize>,
     /// Why the request failed, for the access line.
     pub error: Option<Error>,
     /// Whether `X-Krakend-Completed` is true.
     pub completed: bool,
+}
+
+/// What a stage keeps between `before` and `after` of one call. A copy of the context has nothing kept.
+#[derive(Default)]
+pub struct Kept(Mutex<Vec<KeptOne>>);
+
+/// Whose it is, for which call, and what.
+type KeptOne = (usize, usize, Box<dyn Any + Send>);
+
+impl Kept {
+    /// Keeps a value of a stage for a call. Both are told by numbers of their own, such as their addresses.
+    pub fn put<T: Any + Send>(&self, stage: usize, call: usize, value: T) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push((stage, call, Box::new(value)));
+    }
+
+    /// Takes the value of a stage for a call, if it is one of this type.
+    pub fn take<T: Any + Send>(&self, stage: usize, call: usize) -> Option<T> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept
+            .iter()
+            .rposition(|(own, of, _)| *own == stage && *of == call)?;
+        let (_, _, value) = kept.swap_remove(at);
+        drop(kept);
+        value.downcast().ok().map(|value| *value)
+    }
+}
+
+impl Clone for Kept {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
 }
 
 impl Ctx {
@@ -48,6 +90,7 @@ impl Ctx {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             started: Instant::now(),
             rewritten: None,
+            kept: Kept::default(),
             backend: None,
             error: None,
             completed: false,
