@@ -42,6 +42,7 @@ codes! {
     Version "HG0004" "`version` is not 3.";
     DuplicateKey "HG0005" "A key occurs twice in one object; the last one counts.";
     Environment "HG0006" "An environment override is ignored or cannot be used.";
+    Template "HG0007" "A template, its settings or its partials cannot be used.";
     WrongType "HG0101" "A value has a type that cannot be converted.";
     BadDuration "HG0102" "A duration cannot be parsed.";
     OutOfRange "HG0103" "A number is outside its range.";
@@ -84,6 +85,8 @@ pub struct Problem {
     /// Line and column (both from 1) when the place in the text is known without the pointer,
     /// as for syntax errors.
     pub position: Option<(u32, u32)>,
+    /// The file that `position` is in, when it is not the document itself: a template or settings.
+    pub file: Option<String>,
     /// What is wrong.
     pub message: String,
     /// What to write instead.
@@ -98,6 +101,7 @@ impl Problem {
             severity: Severity::Error,
             pointer: pointer.into(),
             position: None,
+            file: None,
             message: message.into(),
             hint: None,
         }
@@ -122,6 +126,13 @@ impl Problem {
     #[must_use]
     pub fn at(mut self, line: u32, column: u32) -> Self {
         self.position = Some((line, column));
+        self
+    }
+
+    /// The same finding in this file; its position, if there is one, is a place there.
+    #[must_use]
+    pub fn in_file(mut self, name: impl Into<String>) -> Self {
+        self.file = Some(name.into());
         self
     }
 }

@@ -8,9 +8,12 @@ use crate::base::{Code, Dialect, Problem, Report};
 use crate::cli::args::{self, Compat, Input};
 use crate::compile::{self, Compiled, Shared};
 use crate::component::hanzo::compat;
+use crate::config::template::Flexible;
+use crate::config::template::origin::Origins;
 use crate::config::{Document, Format, LoadOptions, Source, load as reading};
 use crate::gateway::lane::Lane;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Read when no file is named; the first that exists.
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/hanzo/krakend.json", "/etc/krakend/krakend.json"];
@@ -28,6 +31,9 @@ pub struct Loaded {
     pub report: Report,
     /// Whose words it speaks.
     pub dialect: Dialect,
+    /// Every file and folder it was read from: the file, and with flexible configuration settings,
+    /// partials and templates.
+    pub read: Vec<PathBuf>,
 }
 
 /// The environment of this process. What is no Unicode cannot mean anything to us.
@@ -70,22 +76,34 @@ pub fn load_in(
         }
     };
     let name = path.display().to_string();
-    refuse_templates(env, &mut report);
-    let format = Format::of(&path);
-    let Some(text) = reading::read_text(&path, format, &mut report) else {
-        return Loaded::nothing(name, report, asked);
+    let flexible = Flexible::of(env);
+    if flexible.is_none() {
+        hint_at_templates(&path, &mut report);
+    }
+    let opened = match &flexible {
+        Some(flexible) => rendered(flexible, &path, env, asked, &mut report),
+        None => plain(&path, &mut report),
+    };
+    let Some(text) = opened.text else {
+        let source = Source::plain(name, "").with_origins(opened.origins.unwrap_or_default());
+        return Loaded {
+            source,
+            read: opened.read,
+            ..Loaded::nothing(String::new(), report, asked)
+        };
     };
     let options = LoadOptions {
         env: env.to_vec(),
         strict: false,
         port,
         dialect: asked.unwrap_or_default(),
+        origins: opened.origins.clone(),
     };
     let read = Read {
         path: &path,
         name: &name,
         text: &text,
-        format,
+        format: opened.format,
     };
     let (mut document, found, dialect) = read.document(options, asked);
     report.problems.extend(found.problems);
@@ -98,7 +116,10 @@ pub fn load_in(
         .and_then(|document| compile::compile(document, dialect, shared, &mut report));
     let source = match &document {
         Some(document) => document.source.clone(),
-        None => Source::plain(name, text),
+        None => match opened.origins {
+            Some(origins) => Source::plain(name, text).with_origins(origins),
+            None => Source::plain(name, text),
+        },
     };
     Loaded {
         document,
@@ -106,6 +127,44 @@ pub fn load_in(
         compiled,
         report,
         dialect,
+        read: opened.read,
+    }
+}
+
+/// The text of a configuration before it is parsed.
+struct Opened {
+    text: Option<String>,
+    format: Format,
+    origins: Option<Arc<Origins>>,
+    read: Vec<PathBuf>,
+}
+
+fn plain(path: &Path, report: &mut Report) -> Opened {
+    let format = Format::of(path);
+    Opened {
+        text: reading::read_text(path, format, report),
+        format,
+        origins: None,
+        read: vec![path.to_owned()],
+    }
+}
+
+/// What a template gives. KrakenD takes a partial that is not there for empty; only who asks for its
+/// dialect gets that, with a warning: the partial may hold a protection.
+fn rendered(
+    flexible: &Flexible,
+    path: &Path,
+    env: &[(String, String)],
+    asked: Option<Dialect>,
+    report: &mut Report,
+) -> Opened {
+    let strict = asked != Some(Dialect::Krakend);
+    let rendered = flexible.render(path, env, strict, report);
+    Opened {
+        text: rendered.text,
+        format: rendered.format,
+        origins: Some(rendered.origins),
+        read: rendered.read,
     }
 }
 
@@ -117,6 +176,7 @@ impl Loaded {
             compiled: None,
             report,
             dialect: dialect.unwrap_or_default(),
+            read: Vec::new(),
         }
     }
 }
@@ -231,14 +291,12 @@ pub fn asked_lane(
     lane
 }
 
-/// A file full of `{{ … }}` would only give a riddle of syntax errors.
-fn refuse_templates(env: &[(String, String)], report: &mut Report) {
-    if variable(env, "FC_ENABLE").is_some() {
-        let message =
-            "FC_ENABLE is set, but templates (flexible configuration) are not implemented yet";
-        report.push(Problem::error(Code::NotYet, "", message).hint(
-            "unset FC_ENABLE and give the file that the templates make (KrakenD writes it to FC_OUT)",
-        ));
+/// A template without `FC_ENABLE` may even parse, and then mean nonsense.
+fn hint_at_templates(path: &Path, report: &mut Report) {
+    if path.extension().is_some_and(|extension| extension == "tmpl") {
+        let message = "the file is named like a template, but FC_ENABLE is not set";
+        let problem = Problem::warning(Code::Template, "", message);
+        report.push(problem.hint("set FC_ENABLE=1 to render it, with FC_SETTINGS, FC_PARTIALS and FC_TEMPLATES as it needs them"));
     }
 }
 
@@ -335,10 +393,18 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_refused_in_words() {
-        let loaded = loaded("{{ template }}", &[("FC_ENABLE", "1")], None, false);
-        assert_eq!(loaded.report.problems[0].code, Code::NotYet);
-        assert!(loaded.report.has_errors());
+    fn a_template_is_rendered_when_the_environment_says_so() {
+        let text = r#"{"version": {{ add 1 2 }}, "name": "{{ env "NAME" }}"}"#;
+        let loaded = loaded(text, &[("FC_ENABLE", "1"), ("NAME", "n")], None, false);
+        assert_eq!(loaded.document.unwrap().service.name, "n");
+    }
+
+    #[test]
+    fn a_template_that_fails_refuses_the_file_and_names_its_place() {
+        let loaded = loaded("{\n  {{ nope }}", &[("FC_ENABLE", "1")], None, true);
+        let problem = &loaded.report.problems[0];
+        assert_eq!((problem.code, problem.position), (Code::Template, Some((2, 6))));
+        assert!(loaded.compiled.is_none());
     }
 
     #[test]

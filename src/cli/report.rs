@@ -5,6 +5,7 @@
 use crate::base::{Code, Problem, Report, Severity};
 use crate::cli::paint::{self, Paint};
 use crate::config::Source;
+use crate::config::template::origin::Spot;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -90,13 +91,14 @@ pub fn machine(report: &Report, source: &Source) -> Value {
         .problems
         .iter()
         .map(|problem| {
-            let place = source.locate_problem(problem);
+            let (file, spot) = source.spot_problem(problem);
             json!({
                 "code": problem.code.id(),
                 "severity": severity(problem),
                 "pointer": problem.pointer,
-                "line": place.map(|(line, _)| line),
-                "column": place.map(|(_, column)| column),
+                "file": file,
+                "line": spot.map(|spot| spot.line),
+                "column": spot.map(|spot| spot.column),
                 "message": problem.message,
                 "hint": problem.hint,
             })
@@ -127,10 +129,10 @@ fn heading(problem: &Problem, paint: Paint) -> String {
 }
 
 fn paragraph(problem: &Problem, source: &Source, paint: Paint) -> String {
-    let place = source.locate_problem(problem);
-    let name = printable(&source.name);
-    let place_text = match place {
-        Some((line, column)) => format!("{name}:{line}:{column}: "),
+    let (file, spot) = source.spot_problem(problem);
+    let name = printable(file);
+    let place_text = match spot {
+        Some(spot) => format!("{name}:{}:{}: ", spot.line, spot.column),
         None if name.is_empty() => String::new(),
         None => format!("{name}: "),
     };
@@ -140,9 +142,7 @@ fn paragraph(problem: &Problem, source: &Source, paint: Paint) -> String {
         heading(problem, paint),
         paint.bold(&printable(&problem.message))
     );
-    if let Some((line, column)) = place
-        && let Some(text) = source.line(line)
-    {
+    if let Some(Spot { line, column, text: Some(text), .. }) = spot {
         let (shown, caret) = excerpt(text, column);
         let gutter = format!("{line:>6} | ");
         out.push_str(&format!("{}{shown}\n", paint.dim(&gutter)));

@@ -1,13 +1,15 @@
 //! `run`: serve a configuration until a signal ends it.
 
-use crate::base::{Code, Dialect, Report};
+use crate::base::{Code, Dialect, Problem, Report};
 use crate::cli::args::{Metrics, Run};
 use crate::cli::input::{self, Loaded};
 use crate::cli::paint::{Paint, talk};
 use crate::cli::{GOOD, PROBLEMS, report};
 use crate::compile::{Compiled, Shared};
+use crate::config::Source;
 use crate::serve::{self, Options, Reload};
 use crate::telemetry::log::{self as logs, LogOptions};
+use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -32,12 +34,7 @@ pub fn run(args: &Run, krakend: bool) -> u8 {
         return fail("the configuration is refused; nothing was started");
     };
     let logging = compiled.listen.logging.clone().unwrap_or_default();
-    let reload = reload(
-        args,
-        krakend,
-        loaded.document.map(|d| d.file).unwrap_or_default(),
-        dialect,
-    );
+    let reload = reload(args, krakend, loaded.read, dialect);
     serve(
         compiled,
         shared,
@@ -98,20 +95,26 @@ fn refuse_unprotected(loaded: &mut Loaded, allowed: bool) {
     }
 }
 
-fn reload(args: &Run, krakend: bool, file: PathBuf, dialect: Dialect) -> Reload {
+fn reload(args: &Run, krakend: bool, read: Vec<PathBuf>, dialect: Dialect) -> Reload {
     let (input, port) = (args.input.clone(), args.port);
+    let file = read.first().cloned().unwrap_or_default();
+    let files = Arc::new(ArcSwap::from_pointee(read));
+    let watched = Arc::clone(&files);
     let (allowed, debug) = (args.allow_unprotected, args.debug);
     Reload {
         file,
+        files,
         watch: args.debug && dialect == Dialect::Native,
         read: Box::new(move |shared| {
             let mut loaded = input::load(&input, krakend, port, shared, debug);
             refuse_unprotected(&mut loaded, allowed);
+            watch(&watched, &loaded);
+            let source = &loaded.source;
             let lines = |report: &Report| {
                 let errors = report.problems.iter();
                 errors
                     .filter(|p| p.severity == crate::base::Severity::Error)
-                    .map(|p| format!("{} {} at {}", p.code.id(), p.message, place(&p.pointer)))
+                    .map(|p| format!("{} {} at {}", p.code.id(), p.message, place(p, source)))
                     .collect::<Vec<_>>()
             };
             if loaded.report.has_errors() {
@@ -131,11 +134,29 @@ fn variable(name: &str) -> Option<String> {
         .map(|(_, value)| value)
 }
 
-fn place(pointer: &str) -> &str {
-    if pointer.is_empty() {
-        "the top"
-    } else {
-        pointer
+/// What is watched from now on. A file that is refused may not have come to all it would read.
+fn watch(watched: &serve::reload::Files, loaded: &Loaded) {
+    let mut files = loaded.read.clone();
+    if loaded.report.has_errors() {
+        let before = watched.load();
+        let more = before.iter().filter(|file| !loaded.read.contains(file));
+        files.extend(more.cloned());
+    }
+    watched.store(Arc::new(files));
+}
+
+/// A finding's pointer, or where it stands when it has none.
+fn place(problem: &Problem, source: &Source) -> String {
+    match source.spot_problem(problem) {
+        (_, Some(spot)) if source.is_rendered() || problem.pointer.is_empty() => {
+            let pointer = match problem.pointer.as_str() {
+                "" => String::new(),
+                pointer => format!(" ({pointer})"),
+            };
+            format!("{}:{}:{}{pointer}", spot.file, spot.line, spot.column)
+        }
+        _ if problem.pointer.is_empty() => "the top".to_owned(),
+        _ => problem.pointer.clone(),
     }
 }
 

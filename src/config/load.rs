@@ -7,11 +7,13 @@ use super::decode::{self, Context};
 use super::document::Document;
 use super::settings::Settings;
 use super::source::{Mark, Source};
+use super::template::origin::Origins;
 use super::{env, json, toml, yaml};
 use crate::base::{Code, Dialect, Problem, Report, Severity};
 use serde_json::Value;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Largest text that is read, in bytes.
 pub const MAX_SIZE: usize = 64 << 20;
@@ -50,6 +52,8 @@ pub struct LoadOptions {
     pub port: Option<u16>,
     /// Whose paths and methods are allowed.
     pub dialect: Dialect,
+    /// The templates that the text was rendered from, to tell places in them.
+    pub origins: Option<Arc<Origins>>,
 }
 
 /// Reads a configuration file. `None` when there is no object to decode: the report says why. A
@@ -117,8 +121,15 @@ pub fn parse(
         return None;
     }
     let first = report.problems.len();
-    let (root, marks) = syntax(text, format, report)?;
+    let read = syntax(text, format, report);
+    if options.origins.is_some() {
+        unrendered(report.problems.get_mut(first..).unwrap_or_default());
+    }
+    let (root, marks) = read?;
     let mut source = Source::plain(name, text).with_marks(marks);
+    if let Some(origins) = &options.origins {
+        source = source.with_origins(Arc::clone(origins));
+    }
     let mut root = match root {
         Value::Null => serde_json::Map::new(),
         Value::Object(map) => map,
@@ -174,6 +185,17 @@ fn syntax(text: &str, format: Format, report: &mut Report) -> Option<(Value, Mar
         report.push(problem);
     }
     None
+}
+
+/// Braces in what templates made: there is nothing to switch on any more.
+fn unrendered(findings: &mut [Problem]) {
+    for problem in findings {
+        let hint = problem.hint.as_mut();
+        if let Some(hint) = hint.filter(|hint| hint.contains("FC_ENABLE")) {
+            "`include` inserts a partial as it is; one with {{ }} belongs into FC_TEMPLATES and is called with {{ template \"name.tmpl\" . }}"
+                .clone_into(hint);
+        }
+    }
 }
 
 fn no_object(value: &Value) -> Problem {

@@ -19,6 +19,7 @@ pub mod namespaces;
 pub mod path;
 pub mod settings;
 pub mod source;
+pub mod template;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -4,7 +4,9 @@
 //! of each value and each key in a tree of [`Mark`]s that mirrors the document; nothing is kept by
 //! full pointer, so deep or wide documents cost no more than their values.
 
+use super::template::origin::{Origins, Spot};
 use crate::base::{Code, Problem};
+use std::sync::Arc;
 
 /// The text with a map from JSON pointers to lines and columns.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +19,8 @@ pub struct Source {
     lines: Vec<u32>,
     /// The mark of the whole document, unless only the text is known.
     root: Option<Mark>,
+    /// The templates that the text was rendered from.
+    origins: Option<Arc<Origins>>,
 }
 
 /// The place of one value and of all values inside it.
@@ -105,7 +109,65 @@ impl Source {
             text,
             lines,
             root: None,
+            origins: None,
         }
+    }
+
+    /// The same text as the output of templates: places are told in their files.
+    #[must_use]
+    pub fn with_origins(mut self, origins: Arc<Origins>) -> Self {
+        self.origins = Some(origins);
+        self
+    }
+
+    /// Whether the text was rendered from templates.
+    pub fn is_rendered(&self) -> bool {
+        self.origins.is_some()
+    }
+
+    /// What to show for a place in the text: the file, line and column somebody can edit. For a text that
+    /// was rendered from templates that is a place in one of them.
+    pub fn spot(&self, place: (u32, u32)) -> Spot<'_> {
+        let (line, column) = place;
+        let rendered = self.origins.as_ref();
+        rendered
+            .and_then(|origins| origins.spot(self.offset_of(line, column)))
+            .unwrap_or_else(|| Spot {
+                file: &self.name,
+                line,
+                column,
+                text: self.line(line),
+            })
+    }
+
+    /// What to show for a finding; without a line when its place is not known.
+    pub fn spot_problem<'s>(&'s self, problem: &'s Problem) -> (&'s str, Option<Spot<'s>>) {
+        if let Some(name) = &problem.file {
+            let file = self.origins.as_ref().and_then(|origins| origins.file(name));
+            let spot = problem.position.map(|(line, column)| Spot {
+                file: name,
+                line,
+                column,
+                text: file.and_then(|file| file.line(line)),
+            });
+            return (name, spot);
+        }
+        match self.locate_problem(problem) {
+            Some(place) => {
+                let spot = self.spot(place);
+                (spot.file, Some(spot))
+            }
+            None => (&self.name, None),
+        }
+    }
+
+    /// Byte offset of a line and a column, the inverse of [`Source::place`].
+    fn offset_of(&self, line: u32, column: u32) -> u32 {
+        let index = (line as usize).saturating_sub(1);
+        let start = self.lines.get(index).copied().unwrap_or_default();
+        let rest = self.text.get(start as usize..).unwrap_or_default();
+        let before = rest.chars().take((column as usize).saturating_sub(1));
+        start + offset(before.map(char::len_utf8).sum())
     }
 
     /// The same text with its marks.

@@ -4,6 +4,7 @@
 use crate::base::clock;
 use crate::compile::{Compiled, Shared};
 use crate::gateway::live::Live;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
@@ -20,10 +21,15 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Reads the configuration again: the whole way from the file, or the problems as lines for the log.
 pub type Read = dyn Fn(&Shared) -> Result<Compiled, Vec<String>> + Send + Sync;
 
+/// The files and folders that a configuration is read from.
+pub type Files = Arc<ArcSwap<Vec<PathBuf>>>;
+
 /// How to reload.
 pub struct Reload {
-    /// The file, for watching.
+    /// The file, for the log.
     pub file: PathBuf,
+    /// What is watched: the file first, then what it was rendered from; each reading may change it.
+    pub files: Files,
     /// Whether a change of the file reloads it; SIGHUP always does.
     pub watch: bool,
     /// Reads it.
@@ -48,8 +54,8 @@ pub struct Reloader {
 #[derive(Debug)]
 struct State {
     reload: Reload,
-    /// How the file was when this began: a change before the first look counts too.
-    began: Option<Stamp>,
+    /// How the files were when this began: a change before the first look counts too.
+    began: Vec<Option<Stamp>>,
     live: Arc<Live>,
     shared: Arc<Shared>,
 }
@@ -57,7 +63,7 @@ struct State {
 impl Reloader {
     /// A reloader of the live snapshot; `hangup` is SIGHUP.
     pub fn new(reload: Reload, hangup: Signal, live: Arc<Live>, shared: Arc<Shared>) -> Self {
-        let began = stamp(&reload.file);
+        let began = stamps(&reload.files.load());
         let state = Arc::new(State {
             reload,
             began,
@@ -100,6 +106,10 @@ fn stamp(file: &Path) -> Option<Stamp> {
     Some((meta.modified().ok()?, meta.len(), real))
 }
 
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    files.iter().map(|file| stamp(file)).collect()
+}
+
 #[async_trait]
 impl BackgroundService for Reloader {
     async fn start(&self, mut shutdown: ShutdownWatch) {
@@ -110,9 +120,9 @@ impl BackgroundService for Reloader {
             let due = tokio::select! {
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(LOOK), if state.reload.watch => {
-                    let now = stamp(&state.reload.file);
+                    let now = stamps(&state.reload.files.load());
                     // A file that is gone for a moment is being replaced.
-                    let changed = now.is_some() && now != seen;
+                    let changed = now.first().is_some_and(Option::is_some) && now != seen;
                     if changed {
                         seen = now;
                     }
