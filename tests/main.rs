@@ -37,5 +37,6 @@ mod security;
 mod serving;
 mod streaming;
 mod telemetry;
+mod templates;
 mod tls;
 mod validation;

@@ -11,6 +11,7 @@ pub mod path;
 pub mod plan;
 mod planned;
 pub mod shape;
+pub mod template;
 
 /// The makers and readers of hostile bytes that the tests of whole gateways have.
 #[path = "../../tests/wire/mod.rs"]

@@ -8,6 +8,7 @@ use crate::cli::paint::{self, Paint};
 use crate::cli::report;
 use crate::compile::Shared;
 use crate::compile::diff::{Change, Weight, diff as compare};
+use crate::config::template::origin::Spot;
 use crate::config::{Document, Source};
 use serde_json::{Value, json};
 
@@ -147,15 +148,17 @@ fn subjects(all: &[String]) -> String {
 }
 
 fn shown_place(source: &Source, pointer: &str) -> Option<String> {
-    let (line, column) = place(source, pointer)?;
+    let spot = place(source, pointer)?;
     Some(format!(
-        "{}:{line}:{column}",
-        report::printable(&source.name)
+        "{}:{}:{}",
+        report::printable(spot.file),
+        spot.line,
+        spot.column
     ))
 }
 
-fn place(source: &Source, pointer: &str) -> Option<(u32, u32)> {
-    source.locate_key(pointer)
+fn place<'s>(source: &'s Source, pointer: &str) -> Option<Spot<'s>> {
+    Some(source.spot(source.locate_key(pointer)?))
 }
 
 fn machine(changes: &[Change], old: &Source, new: &Source) -> Value {
@@ -164,8 +167,9 @@ fn machine(changes: &[Change], old: &Source, new: &Source) -> Value {
             let place = place(source, pointer);
             json!({
                 "pointer": pointer,
-                "line": place.map(|(line, _)| line),
-                "column": place.map(|(_, column)| column),
+                "file": place.map(|spot| spot.file),
+                "line": place.map(|spot| spot.line),
+                "column": place.map(|spot| spot.column),
             })
         })
     };

@@ -11,6 +11,7 @@ use crate::compile::Shared;
 use crate::compile::explain::{
     CallPlan, Dropped, Explanation, Outcome, Place, Request, Verdict, explain as walk,
 };
+use crate::config::Source;
 use crate::gateway::head::BodySize;
 use crate::gateway::lane::Slow;
 use http::Method;
@@ -48,10 +49,10 @@ pub fn explain(args: &Explain, krakend: bool) -> u8 {
     };
     let explanation = walk(&document, Arc::new(compiled.gateway), &request);
     if args.json {
-        let object = machine(&explanation, &request, &source.name, dialect);
+        let object = machine(&explanation, &request, &source, dialect);
         paint::print(&format!("{object}\n"));
     } else {
-        paint::print(&text(&explanation, &request, &source.name, Paint::stdout()));
+        paint::print(&text(&explanation, &request, &source, Paint::stdout()));
     }
     match explanation.verdict {
         Verdict::Refused { .. } => PROBLEMS,
@@ -184,7 +185,7 @@ fn target(request: &Request) -> String {
 struct Page<'a> {
     out: String,
     paint: Paint,
-    file: &'a str,
+    source: &'a Source,
 }
 
 impl Page<'_> {
@@ -194,7 +195,10 @@ impl Page<'_> {
         self.out.push_str(text);
         if let Some(place) = place {
             let place = match place.position {
-                Some((line, _)) => format!("  ({} at {}:{line})", place.pointer, self.file),
+                Some(at) => {
+                    let spot = self.source.spot(at);
+                    format!("  ({} at {}:{})", place.pointer, spot.file, spot.line)
+                }
                 None => format!("  ({}, not from the file)", place.pointer),
             };
             self.out.push_str(&self.paint.dim(&printable(&place)));
@@ -261,11 +265,11 @@ impl Page<'_> {
     }
 }
 
-fn text(explanation: &Explanation, request: &Request, file: &str, paint: Paint) -> String {
+fn text(explanation: &Explanation, request: &Request, source: &Source, paint: Paint) -> String {
     let mut page = Page {
         out: String::new(),
         paint,
-        file,
+        source,
     };
     let title = format!("{} {}", request.method, printable(&target(request)));
     page.line(0, &paint.bold(&title), None);
@@ -330,23 +334,30 @@ fn verdict(explanation: &Explanation, paint: Paint) -> String {
     }
 }
 
-fn place(place: Option<&Place>) -> Value {
+fn place(source: &Source, place: Option<&Place>) -> Value {
     place.map_or(Value::Null, |place| {
+        let spot = place.position.map(|at| source.spot(at));
         json!({
             "pointer": place.pointer,
-            "line": place.position.map(|(line, _)| line),
-            "column": place.position.map(|(_, column)| column),
+            "file": spot.map(|spot| spot.file),
+            "line": spot.map(|spot| spot.line),
+            "column": spot.map(|spot| spot.column),
         })
     })
 }
 
-fn pairs(all: &[(String, Option<Place>)]) -> Vec<Value> {
+fn pairs(source: &Source, all: &[(String, Option<Place>)]) -> Vec<Value> {
     all.iter()
-        .map(|(text, at)| json!({"text": text, "because": place(at.as_ref())}))
+        .map(|(text, at)| json!({"text": text, "because": place(source, at.as_ref())}))
         .collect()
 }
 
-fn machine(explanation: &Explanation, request: &Request, file: &str, dialect: Dialect) -> Value {
+fn machine(
+    explanation: &Explanation,
+    request: &Request,
+    source: &Source,
+    dialect: Dialect,
+) -> Value {
     let steps: Vec<Value> = explanation
         .steps
         .iter()
@@ -359,7 +370,7 @@ fn machine(explanation: &Explanation, request: &Request, file: &str, dialect: Di
             };
             json!({
                 "step": step.name, "outcome": outcome, "text": step.text,
-                "because": place(step.because.as_ref()), "notes": pairs(&step.notes),
+                "because": place(source, step.because.as_ref()), "notes": pairs(source, &step.notes),
             })
         })
         .collect();
@@ -377,7 +388,7 @@ fn machine(explanation: &Explanation, request: &Request, file: &str, dialect: Di
     };
     json!({
         "schema": 1,
-        "file": file,
+        "file": source.name,
         "dialect": if dialect == Dialect::Native { "native" } else { "krakend" },
         "request": {
             "method": request.method.as_str(), "target": target(request),
@@ -389,16 +400,16 @@ fn machine(explanation: &Explanation, request: &Request, file: &str, dialect: Di
             "fast": lane.is_ok(),
             "reason": lane.err().map(Slow::word),
         })),
-        "backends": explanation.calls.iter().map(call).collect::<Vec<_>>(),
+        "backends": explanation.calls.iter().map(|plan| call(source, plan)).collect::<Vec<_>>(),
         "verdict": verdict,
     })
 }
 
-fn call(call: &CallPlan) -> Value {
+fn call(source: &Source, call: &CallPlan) -> Value {
     let dropped = |all: &[Dropped]| -> Vec<Value> {
         all.iter()
             .map(|d| {
-                let because = place(d.because.as_ref());
+                let because = place(source, d.because.as_ref());
                 json!({"name": d.name, "why": d.why, "fix": d.fix, "because": because})
             })
             .collect()
@@ -409,7 +420,7 @@ fn call(call: &CallPlan) -> Value {
         .map(|f| json!({"name": f.name, "value": f.value, "from_client": f.from_client}))
         .collect();
     json!({
-        "at": place(Some(&call.place)),
+        "at": place(source, Some(&call.place)),
         "method": call.method,
         "target": call.target.as_ref().ok(),
         "urls": call.urls,
@@ -417,8 +428,8 @@ fn call(call: &CallPlan) -> Value {
         "body": call.body,
         "dropped_fields": dropped(&call.dropped_fields),
         "dropped_query": dropped(&call.dropped_query),
-        "answer": pairs(&call.answer),
-        "missing": pairs(&call.missing),
+        "answer": pairs(source, &call.answer),
+        "missing": pairs(source, &call.missing),
         "refused": call.refused.map(crate::base::Reason::word),
     })
 }

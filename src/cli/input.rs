@@ -293,7 +293,10 @@ pub fn asked_lane(
 
 /// A template without `FC_ENABLE` may even parse, and then mean nonsense.
 fn hint_at_templates(path: &Path, report: &mut Report) {
-    if path.extension().is_some_and(|extension| extension == "tmpl") {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "tmpl")
+    {
         let message = "the file is named like a template, but FC_ENABLE is not set";
         let problem = Problem::warning(Code::Template, "", message);
         report.push(problem.hint("set FC_ENABLE=1 to render it, with FC_SETTINGS, FC_PARTIALS and FC_TEMPLATES as it needs them"));
@@ -403,7 +406,10 @@ mod tests {
     fn a_template_that_fails_refuses_the_file_and_names_its_place() {
         let loaded = loaded("{\n  {{ nope }}", &[("FC_ENABLE", "1")], None, true);
         let problem = &loaded.report.problems[0];
-        assert_eq!((problem.code, problem.position), (Code::Template, Some((2, 6))));
+        assert_eq!(
+            (problem.code, problem.position),
+            (Code::Template, Some((2, 6)))
+        );
         assert!(loaded.compiled.is_none());
     }
 

@@ -142,7 +142,13 @@ fn paragraph(problem: &Problem, source: &Source, paint: Paint) -> String {
         heading(problem, paint),
         paint.bold(&printable(&problem.message))
     );
-    if let Some(Spot { line, column, text: Some(text), .. }) = spot {
+    if let Some(Spot {
+        line,
+        column,
+        text: Some(text),
+        ..
+    }) = spot
+    {
         let (shown, caret) = excerpt(text, column);
         let gutter = format!("{line:>6} | ");
         out.push_str(&format!("{}{shown}\n", paint.dim(&gutter)));

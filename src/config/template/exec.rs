@@ -110,7 +110,9 @@ impl Run<'_, '_, '_> {
     fn way(&self) -> Option<String> {
         let &(file, at) = self.calls.last()?;
         let (name, line, column) = self.host.place(file, at);
-        Some(format!("the template was called from {name}:{line}:{column}"))
+        Some(format!(
+            "the template was called from {name}:{line}:{column}"
+        ))
     }
 
     fn step(&mut self) -> Done<()> {
@@ -161,7 +163,9 @@ impl Run<'_, '_, '_> {
             let message = format!("the output is larger than {} MiB", MAX_OUTPUT >> 20);
             return self.fail(message);
         }
-        self.out.segments.push(Segment::new(self.out.text.len(), file, at, verbatim));
+        self.out
+            .segments
+            .push(Segment::new(self.out.text.len(), file, at, verbatim));
         self.out.text.push_str(text);
         Ok(())
     }
@@ -205,13 +209,7 @@ impl Run<'_, '_, '_> {
         Ok(())
     }
 
-    fn range(
-        &mut self,
-        pipe: &Pipe,
-        body: &[Node],
-        otherwise: &[Node],
-        dot: &Value,
-    ) -> Done<()> {
+    fn range(&mut self, pipe: &Pipe, body: &[Node], otherwise: &[Node], dot: &Value) -> Done<()> {
         self.deeper()?;
         let mark = self.variables.len();
         let value = self.pipeline(pipe, &pipe.node, dot)?;
@@ -307,13 +305,7 @@ impl Run<'_, '_, '_> {
         }
     }
 
-    fn template(
-        &mut self,
-        at: usize,
-        name: &str,
-        pipe: Option<&Pipe>,
-        dot: &Value,
-    ) -> Done<()> {
+    fn template(&mut self, at: usize, name: &str, pipe: Option<&Pipe>, dot: &Value) -> Done<()> {
         self.at = at;
         let set = self.set;
         let Some((file, nodes)) = set.get(name) else {
@@ -353,7 +345,8 @@ impl Run<'_, '_, '_> {
             if node.is_assign {
                 self.assign(name, value.clone());
             } else {
-                self.variables.push((Arc::from(name.as_str()), value.clone()));
+                self.variables
+                    .push((Arc::from(name.as_str()), value.clone()));
             }
         }
         Ok(value)
@@ -375,7 +368,8 @@ impl Run<'_, '_, '_> {
         }
         if last.is_some() || !args.is_empty() {
             let at = pipe.place(first.pos().offset);
-            if let Expr::Field(_, names) | Expr::Variable(_, _, names) | Expr::Chain(_, _, names) = first
+            if let Expr::Field(_, names) | Expr::Variable(_, _, names) | Expr::Chain(_, _, names) =
+                first
                 && let Some(name) = names.last()
             {
                 let message = format!("{name} is not a method but has arguments");
@@ -441,12 +435,17 @@ impl Run<'_, '_, '_> {
                     return self.fail_at(
                         self.at,
                         format!("nil pointer evaluating interface {{}}.{name}"),
-                        Some("the value before it is null; guard it with {{ if }} or {{ with }}".to_owned()),
+                        Some(
+                            "the value before it is null; guard it with {{ if }} or {{ with }}"
+                                .to_owned(),
+                        ),
                     );
                 }
-                Value::Map(members, _) => {
-                    members.borrow().get(name).cloned().unwrap_or(Value::Missing)
-                }
+                Value::Map(members, _) => members
+                    .borrow()
+                    .get(name)
+                    .cloned()
+                    .unwrap_or(Value::Missing),
                 Value::Object(object) => {
                     match object.fields.iter().find(|(known, _)| *known == name) {
                         Some((_, value)) => value.clone(),
@@ -524,8 +523,7 @@ impl Run<'_, '_, '_> {
         last: Option<Value>,
     ) -> Done<Value> {
         if exprs.is_empty() && last.is_none() {
-            let message =
-                format!("wrong number of args for {name}: want at least 1 got 0");
+            let message = format!("wrong number of args for {name}: want at least 1 got 0");
             return self.fail(message);
         }
         self.deeper()?;

@@ -18,7 +18,7 @@ mod tests;
 mod value;
 
 use super::load::{Format, MAX_SIZE};
-use super::source::{Source, place_in};
+use super::source::place_in;
 use crate::base::{Code, Problem, Report};
 use functions::{Host, World};
 use origin::{File, Origins};
@@ -63,7 +63,9 @@ impl Flexible {
     pub fn of(env: &[(String, String)]) -> Option<Self> {
         let variable = |name: &str| {
             let found = env.iter().find(|(known, _)| known == name);
-            found.map(|(_, value)| value).filter(|value| !value.is_empty())
+            found
+                .map(|(_, value)| value)
+                .filter(|value| !value.is_empty())
         };
         variable("FC_ENABLE")?;
         let path = |name: &str| variable(name).map(PathBuf::from);
@@ -189,7 +191,12 @@ impl Flexible {
     }
 
     /// The main file and the sub-templates, parsed, and the name of the main one.
-    fn set(&self, job: &mut Job, path: &Path, report: &mut Report) -> Option<(exec::Set, Arc<str>)> {
+    fn set(
+        &self,
+        job: &mut Job,
+        path: &Path,
+        report: &mut Report,
+    ) -> Option<(exec::Set, Arc<str>)> {
         let mut set = exec::Set::new();
         let main = job.template(path, &mut set, report);
         if let Some(folder) = &self.templates {
@@ -238,7 +245,8 @@ impl Job {
     fn watch(&mut self, folder: &Path, what: fn(&Path) -> bool) {
         self.read.push(folder.to_owned());
         let paths = listed(folder).unwrap_or_default();
-        self.read.extend(paths.into_iter().filter(|path| what(path)));
+        self.read
+            .extend(paths.into_iter().filter(|path| what(path)));
     }
 
     /// Reads and parses a template file into the set; its name.
@@ -279,7 +287,8 @@ impl Job {
     }
 
     fn problem(&self, fault: &Fault) -> Problem {
-        let mut problem = Problem::error(Code::Template, "", format!("template: {}", fault.message));
+        let mut problem =
+            Problem::error(Code::Template, "", format!("template: {}", fault.message));
         problem.hint.clone_from(&fault.hint);
         match self.files.get(fault.file) {
             Some(file) => {
@@ -292,7 +301,8 @@ impl Job {
 }
 
 fn is_template(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "tmpl")
+    path.extension()
+        .is_some_and(|extension| extension == "tmpl")
 }
 
 /// The files directly in a folder, sorted.
@@ -318,8 +328,13 @@ fn read_text(path: &Path) -> Result<String, String> {
 }
 
 fn now() -> (i64, u32) {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    (i64::try_from(since.as_secs()).unwrap_or_default(), since.subsec_nanos())
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    (
+        i64::try_from(since.as_secs()).unwrap_or_default(),
+        since.subsec_nanos(),
+    )
 }
 
 /// Renders one text with settings in JSON and nothing of the outside: for tests and fuzzing. The error has
@@ -336,24 +351,26 @@ pub fn render_text(text: &str, settings: &serde_json::Value) -> Result<String, S
         for (name, nodes) in templates {
             set.insert(name, (0, nodes));
         }
-        let file = File { name: "main.tmpl".to_owned(), text: Arc::from(text) };
+        let file = File {
+            name: "main.tmpl".to_owned(),
+            text: Arc::from(text),
+        };
         let mut host = Host::new(&world, vec![file]);
         let root = Value::of_json(settings, true);
         let done = exec::execute(&set, "main.tmpl", &root, &mut host);
         let tied = std::mem::take(&mut host.tied);
         drop((host, root));
         exec::untie(tied);
-        done.map(|output| output.text).map_err(|fault| described(&fault))
+        done.map(|output| output.text)
+            .map_err(|fault| described(&fault))
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
-        let handle = thread.spawn_scoped(scope, work).map_err(|error| error.to_string())?;
-        handle.join().unwrap_or_else(|_| Err("internal fault".to_owned()))
+        let handle = thread
+            .spawn_scoped(scope, work)
+            .map_err(|error| error.to_string())?;
+        handle
+            .join()
+            .unwrap_or_else(|_| Err("internal fault".to_owned()))
     })
-}
-
-/// A source that shows findings where somebody can edit them.
-pub fn source(name: &str, rendered: &Rendered) -> Source {
-    let text = rendered.text.clone().unwrap_or_default();
-    Source::plain(name, text).with_origins(Arc::clone(&rendered.origins))
 }

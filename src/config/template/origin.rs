@@ -68,7 +68,11 @@ impl Origins {
         let index = self.segments.partition_point(|segment| segment.out <= at);
         let segment = self.segments.get(index.checked_sub(1)?)?;
         let file = self.files.get(segment.file as usize)?;
-        let inside = if segment.verbatim { at - segment.out } else { 0 };
+        let inside = if segment.verbatim {
+            at - segment.out
+        } else {
+            0
+        };
         let (line, column) = place_in(&file.text, (segment.at + inside) as usize);
         Some(Spot {
             file: &file.name,
@@ -87,7 +91,10 @@ impl Origins {
 impl File {
     /// The line of a number counted from 1, without its line break.
     pub fn line(&self, number: u32) -> Option<&str> {
-        let line = self.text.split('\n').nth((number as usize).checked_sub(1)?)?;
+        let line = self
+            .text
+            .split('\n')
+            .nth((number as usize).checked_sub(1)?)?;
         Some(line.strip_suffix('\r').unwrap_or(line))
     }
 }

@@ -125,7 +125,8 @@ type Broken = (usize, &'static str, &'static str);
 
 fn closing(text: &str, from: usize) -> Result<Closing, Broken> {
     let bytes = text.as_bytes();
-    let starts = |at: usize, what: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(what));
+    let starts =
+        |at: usize, what: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(what));
     // After a trim marker comes exactly one space before a comment.
     let first = from + usize::from(from >= 1 && bytes.get(from - 1) == Some(&b'-'));
     if starts(first, b"/*") {
@@ -142,15 +143,30 @@ fn closing(text: &str, from: usize) -> Result<Closing, Broken> {
             return Err((end, "comment ends before closing delimiter", hint));
         }
         let next = end + if trim { 4 } else { 2 };
-        return Ok(Closing { end, next, trim, comment: true });
+        return Ok(Closing {
+            end,
+            next,
+            trim,
+            comment: true,
+        });
     }
     let mut at = from;
     while let Some(&byte) = bytes.get(at) {
         if is_space(byte) && starts(at + 1, b"-}}") {
-            return Ok(Closing { end: at, next: at + 4, trim: true, comment: false });
+            return Ok(Closing {
+                end: at,
+                next: at + 4,
+                trim: true,
+                comment: false,
+            });
         }
         if starts(at, b"}}") {
-            return Ok(Closing { end: at, next: at + 2, trim: false, comment: false });
+            return Ok(Closing {
+                end: at,
+                next: at + 2,
+                trim: false,
+                comment: false,
+            });
         }
         at = match byte {
             b'"' | b'\'' => quoted(bytes, at, byte)?,
@@ -166,7 +182,11 @@ fn closing(text: &str, from: usize) -> Result<Closing, Broken> {
             _ => at + 1,
         };
     }
-    Err((from.saturating_sub(2), "unclosed action", "close it with }}"))
+    Err((
+        from.saturating_sub(2),
+        "unclosed action",
+        "close it with }}",
+    ))
 }
 
 fn quoted(bytes: &[u8], from: usize, mark: u8) -> Result<usize, Broken> {
@@ -181,9 +201,17 @@ fn quoted(bytes: &[u8], from: usize, mark: u8) -> Result<usize, Broken> {
         at += 1;
     }
     Err(if mark == b'"' {
-        (from, "unterminated quoted string", "close it with \" on the same line")
+        (
+            from,
+            "unterminated quoted string",
+            "close it with \" on the same line",
+        )
     } else {
-        (from, "unterminated character constant", "texts stand in \" or `, single characters in '")
+        (
+            from,
+            "unterminated character constant",
+            "texts stand in \" or `, single characters in '",
+        )
     })
 }
 
@@ -303,9 +331,17 @@ impl Builder<'_> {
                 self.nothing_behind(word, from, body)?;
                 if !self.in_range() {
                     let message = format!("{{{{{word}}}}} outside {{{{range}}}}");
-                    return Err(self.fault(at, message, "it ends or skips a turn of a {{ range }}"));
+                    return Err(self.fault(
+                        at,
+                        message,
+                        "it ends or skips a turn of a {{ range }}",
+                    ));
                 }
-                self.push(if word == "break" { Node::Break } else { Node::Continue });
+                self.push(if word == "break" {
+                    Node::Break
+                } else {
+                    Node::Continue
+                });
                 Ok(())
             }
             _ if body.is_empty() => Err(self.fault(
@@ -349,12 +385,20 @@ impl Builder<'_> {
             }
             Err(error) => {
                 let (line, column, message) = match error {
-                    TemplateError::Parse { line, col, message, .. }
-                    | TemplateError::Lex { line, col, message, .. } => (line, col, message),
+                    TemplateError::Parse {
+                        line, col, message, ..
+                    }
+                    | TemplateError::Lex {
+                        line, col, message, ..
+                    } => (line, col, message),
                     other => (0, 0, other.to_string()),
                 };
                 let offset = offset_of(&source, line, column).min(body.len() + 2);
-                let place = if line == 0 { at } else { (from + offset).saturating_sub(2) };
+                let place = if line == 0 {
+                    at
+                } else {
+                    (from + offset).saturating_sub(2)
+                };
                 Err(self.fault(place, plain(&message), ""))
             }
         }
@@ -372,7 +416,11 @@ impl Builder<'_> {
 
     /// Checks what Go checks when it parses: functions and variables exist, later stages are calls.
     fn pipe(&mut self, at: usize, from: usize, node: PipeNode) -> Result<Pipe, Fault> {
-        let pipe = Pipe { node, shift: from, at };
+        let pipe = Pipe {
+            node,
+            shift: from,
+            at,
+        };
         self.known(&pipe, &pipe.node)?;
         for name in &pipe.node.decl {
             if pipe.node.is_assign {
@@ -534,7 +582,11 @@ impl Builder<'_> {
             return Ok(());
         }
         let message = format!("unexpected {rest:?} in {word}");
-        Err(self.fault(from + word.len(), message, format!("write {{{{ {word} }}}}")))
+        Err(self.fault(
+            from + word.len(),
+            message,
+            format!("write {{{{ {word} }}}}"),
+        ))
     }
 
     fn in_range(&self) -> bool {
@@ -549,7 +601,8 @@ impl Builder<'_> {
 
     fn close(&mut self, at: usize) -> Result<(), Fault> {
         let superfluous = "unexpected {{end}}";
-        let hint = "there is no open {{ if }}, {{ with }}, {{ range }}, {{ define }} or {{ block }} here";
+        let hint =
+            "there is no open {{ if }}, {{ with }}, {{ range }}, {{ define }} or {{ block }} here";
         if self.stack.len() < 2 {
             return Err(self.fault(at, superfluous, hint));
         }
@@ -608,9 +661,16 @@ impl Builder<'_> {
             let message = format!("unexpected EOF: this {{{{ {word} }}}} has no {{{{ end }}}}");
             return Err(self.fault(frame.at, message, "close it with {{ end }}"));
         }
-        let nodes = self.stack.pop().map(|frame| frame.nodes).unwrap_or_default();
+        let nodes = self
+            .stack
+            .pop()
+            .map(|frame| frame.nodes)
+            .unwrap_or_default();
         let own: Arc<str> = Arc::from(name);
-        if self.done.iter().any(|(known, body)| *known == own && !is_empty(body))
+        if self
+            .done
+            .iter()
+            .any(|(known, body)| *known == own && !is_empty(body))
             && !is_empty(&nodes)
         {
             let message = format!("template: multiple definition of template {name:?}");

@@ -261,8 +261,8 @@ pub(crate) fn sprintf(format: &str, args: &[Value]) -> String {
             if chars.peek() == Some(&'*') {
                 chars.next();
                 let mut negative = false;
-                verb.precision = star(args, &mut next, &mut out, "PREC", &mut negative)
-                    .filter(|_| !negative);
+                verb.precision =
+                    star(args, &mut next, &mut out, "PREC", &mut negative).filter(|_| !negative);
             } else {
                 verb.precision = Some(number(&mut chars).unwrap_or_default());
             }
@@ -518,7 +518,10 @@ fn string(letter: char, verb: Verb, text: &str, value: &Value) -> String {
     };
     match letter {
         'v' | 's' => pad(cut, verb, false),
-        'q' if verb.sharp && !cut.contains('`') && !cut.chars().any(|c| c.is_control() && c != '\t') => {
+        'q' if verb.sharp
+            && !cut.contains('`')
+            && !cut.chars().any(|c| c.is_control() && c != '\t') =>
+        {
             pad(format!("`{cut}`"), verb, false)
         }
         'q' => pad(quote_with(&cut, '"', verb.plus), verb, false),
@@ -537,7 +540,11 @@ fn string(letter: char, verb: Verb, text: &str, value: &Value) -> String {
                 (true, _) => "0X",
             };
             let text = if verb.space {
-                parts.iter().map(|part| format!("{mark}{part}")).collect::<Vec<_>>().join(" ")
+                parts
+                    .iter()
+                    .map(|part| format!("{mark}{part}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
             } else if parts.is_empty() {
                 String::new()
             } else {

@@ -33,8 +33,10 @@ pub(super) fn read(folder: &Path, files: &mut Vec<File>, report: &mut Report) ->
             let name = key(path);
             if root.contains_key(name.as_str()) {
                 let shown = path.display();
-                let message = format!("{shown} is not read: another file gives the setting .{name}");
-                report.push(Problem::warning(Code::Template, "", message).hint("rename one of them"));
+                let message =
+                    format!("{shown} is not read: another file gives the setting .{name}");
+                report
+                    .push(Problem::warning(Code::Template, "", message).hint("rename one of them"));
                 continue;
             }
             if let Some(value) = one(path, extension, files, report) {
@@ -71,7 +73,11 @@ fn one(
     let text = match super::read_text(path) {
         Ok(text) => text,
         Err(error) => {
-            report.push(Problem::error(Code::Template, "", format!("{name}: {error}")));
+            report.push(Problem::error(
+                Code::Template,
+                "",
+                format!("{name}: {error}"),
+            ));
             return None;
         }
     };
@@ -129,7 +135,9 @@ fn environment(text: &str, report: &mut Report) -> Value {
             continue;
         }
         let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-        let Some((name, value)) = line.split_once('=').filter(|(name, _)| !name.trim().is_empty())
+        let Some((name, value)) = line
+            .split_once('=')
+            .filter(|(name, _)| !name.trim().is_empty())
         else {
             let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
             let problem = Problem::error(Code::Template, "", "this line is no NAME=value");

@@ -297,9 +297,7 @@ impl Value {
             (Self::Float(a), Self::Float(b)) => a == b,
             (Self::Text(a, _), Self::Text(b, _)) => a == b,
             (Self::Time(a, x), Self::Time(b, y)) => a == b && x == y,
-            (Self::Object(a), Self::Object(b)) => {
-                a.type_name == b.type_name && a.shown == b.shown
-            }
+            (Self::Object(a), Self::Object(b)) => a.type_name == b.type_name && a.shown == b.shown,
             (Self::List(a, x), Self::List(b, y)) => {
                 if x != y || a.len() != b.len() {
                     return Ok(false);

@@ -6,24 +6,101 @@ use crate::config::template::value::{Origin, Value, Width};
 use std::cmp::Ordering;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "include", params: "S", call: include },
-    Entry { name: "marshal", params: "A", call: super::json::to_json },
-    Entry { name: "not", params: "A", call: |_, args| Ok(Value::Bool(!any(args, 0).truth())) },
-    Entry { name: "len", params: "A", call: len },
-    Entry { name: "index", params: "AA*", call: index },
-    Entry { name: "print", params: "A*", call: |_, args| give(print::sprint(args)) },
-    Entry { name: "println", params: "A*", call: println },
-    Entry { name: "printf", params: "SA*", call: |_, args| give(print::sprintf(text(args, 0), args.get(1..).unwrap_or_default())) },
-    Entry { name: "html", params: "A*", call: |_, args| give(gotmpl::html_escape(&escaped(args))) },
-    Entry { name: "js", params: "A*", call: |_, args| give(gotmpl::js_escape(&escaped(args))) },
-    Entry { name: "urlquery", params: "A*", call: |_, args| give(gotmpl::url_encode(&escaped(args))) },
-    Entry { name: "call", params: "AA*", call: call },
-    Entry { name: "eq", params: "AA*", call: eq },
-    Entry { name: "ne", params: "AA", call: |_, args| Ok(Value::Bool(!equal(any(args, 0), any(args, 1))?)) },
-    Entry { name: "lt", params: "AA", call: |_, args| compare(args, |o| o == Ordering::Less) },
-    Entry { name: "le", params: "AA", call: |_, args| compare(args, |o| o != Ordering::Greater) },
-    Entry { name: "gt", params: "AA", call: |_, args| compare(args, |o| o == Ordering::Greater) },
-    Entry { name: "ge", params: "AA", call: |_, args| compare(args, |o| o != Ordering::Less) },
+    Entry {
+        name: "include",
+        params: "S",
+        call: include,
+    },
+    Entry {
+        name: "marshal",
+        params: "A",
+        call: super::json::to_json,
+    },
+    Entry {
+        name: "not",
+        params: "A",
+        call: |_, args| Ok(Value::Bool(!any(args, 0).truth())),
+    },
+    Entry {
+        name: "len",
+        params: "A",
+        call: len,
+    },
+    Entry {
+        name: "index",
+        params: "AA*",
+        call: index,
+    },
+    Entry {
+        name: "print",
+        params: "A*",
+        call: |_, args| give(print::sprint(args)),
+    },
+    Entry {
+        name: "println",
+        params: "A*",
+        call: println,
+    },
+    Entry {
+        name: "printf",
+        params: "SA*",
+        call: |_, args| {
+            give(print::sprintf(
+                text(args, 0),
+                args.get(1..).unwrap_or_default(),
+            ))
+        },
+    },
+    Entry {
+        name: "html",
+        params: "A*",
+        call: |_, args| give(gotmpl::html_escape(&escaped(args))),
+    },
+    Entry {
+        name: "js",
+        params: "A*",
+        call: |_, args| give(gotmpl::js_escape(&escaped(args))),
+    },
+    Entry {
+        name: "urlquery",
+        params: "A*",
+        call: |_, args| give(gotmpl::url_encode(&escaped(args))),
+    },
+    Entry {
+        name: "call",
+        params: "AA*",
+        call: call,
+    },
+    Entry {
+        name: "eq",
+        params: "AA*",
+        call: eq,
+    },
+    Entry {
+        name: "ne",
+        params: "AA",
+        call: |_, args| Ok(Value::Bool(!equal(any(args, 0), any(args, 1))?)),
+    },
+    Entry {
+        name: "lt",
+        params: "AA",
+        call: |_, args| compare(args, |o| o == Ordering::Less),
+    },
+    Entry {
+        name: "le",
+        params: "AA",
+        call: |_, args| compare(args, |o| o != Ordering::Greater),
+    },
+    Entry {
+        name: "gt",
+        params: "AA",
+        call: |_, args| compare(args, |o| o == Ordering::Greater),
+    },
+    Entry {
+        name: "ge",
+        params: "AA",
+        call: |_, args| compare(args, |o| o != Ordering::Less),
+    },
 ];
 
 fn include(host: &mut Host<'_>, args: &[Value]) -> Given {
@@ -46,7 +123,13 @@ fn escaped(args: &[Value]) -> String {
         many => {
             let many: Vec<Value> = many
                 .iter()
-                .map(|value| if value.is_nil() { Value::text("<no value>") } else { value.clone() })
+                .map(|value| {
+                    if value.is_nil() {
+                        Value::text("<no value>")
+                    } else {
+                        value.clone()
+                    }
+                })
                 .collect();
             print::sprint(&many)
         }
@@ -79,16 +162,23 @@ fn index(_: &mut Host<'_>, args: &[Value]) -> Given {
     }
     for key in args.iter().skip(1) {
         value = match &value {
-            Value::List(items, _) => {
-                items.get(position(key, items.len())?).cloned().unwrap_or(Value::Nil)
-            }
+            Value::List(items, _) => items
+                .get(position(key, items.len())?)
+                .cloned()
+                .unwrap_or(Value::Nil),
             Value::Text(text, _) => {
                 let byte = text.as_bytes().get(position(key, text.len())?).copied();
                 Value::Int(i64::from(byte.unwrap_or_default()), Width::Uint8)
             }
             Value::Map(members, _) => match key {
-                Value::Text(name, _) => members.borrow().get(name).cloned().unwrap_or(Value::Missing),
-                Value::Missing | Value::Nil => return Err("value is nil; should be of type string".into()),
+                Value::Text(name, _) => members
+                    .borrow()
+                    .get(name)
+                    .cloned()
+                    .unwrap_or(Value::Missing),
+                Value::Missing | Value::Nil => {
+                    return Err("value is nil; should be of type string".into());
+                }
                 other => {
                     let message = format!("value has type {}; should be string", other.type_name());
                     return Err(message.into());
@@ -169,7 +259,10 @@ fn compare(args: &[Value], holds: fn(Ordering) -> bool) -> Given {
             None => return Ok(Value::Bool(false)),
         },
         (Value::Text(a, _), Value::Text(b, _)) => a.cmp(b),
-        (Value::Int(..) | Value::Float(_) | Value::Text(..), Value::Int(..) | Value::Float(_) | Value::Text(..) | Value::Bool(_)) => {
+        (
+            Value::Int(..) | Value::Float(_) | Value::Text(..),
+            Value::Int(..) | Value::Float(_) | Value::Text(..) | Value::Bool(_),
+        ) => {
             return Err(incompatible(a, b));
         }
         _ => return Err("invalid type for comparison".into()),

@@ -7,21 +7,85 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "toString", params: "A", call: |_, a| give(strval(any(a, 0))) },
-    Entry { name: "typeOf", params: "A", call: |_, a| give(any(a, 0).type_name()) },
-    Entry { name: "typeIs", params: "SA", call: |_, a| Ok(Value::Bool(text(a, 0) == any(a, 1).type_name())) },
-    Entry { name: "typeIsLike", params: "SA", call: |_, a| Ok(Value::Bool(text(a, 0).trim_start_matches('*') == any(a, 1).type_name().trim_start_matches('*'))) },
-    Entry { name: "kindOf", params: "A", call: |_, a| give(any(a, 0).kind_name()) },
-    Entry { name: "kindIs", params: "SA", call: |_, a| Ok(Value::Bool(text(a, 0) == any(a, 1).kind_name())) },
-    Entry { name: "deepEqual", params: "AA", call: |_, a| Ok(Value::Bool(any(a, 0).deep_equal(any(a, 1))?)) },
-    Entry { name: "b64enc", params: "S", call: |_, a| give(base64(text(a, 0).as_bytes())) },
-    Entry { name: "b64dec", params: "S", call: |_, a| give(decoded(text(a, 0), BASE64, 6)) },
-    Entry { name: "b32enc", params: "S", call: |_, a| give(encoded(text(a, 0).as_bytes(), BASE32, 5)) },
-    Entry { name: "b32dec", params: "S", call: |_, a| give(decoded(text(a, 0), BASE32, 5)) },
-    Entry { name: "env", params: "S", call: |host, a| give(host.env(text(a, 0))) },
-    Entry { name: "expandenv", params: "S", call: expandenv },
-    Entry { name: "getHostByName", params: "S", call: get_host_by_name },
-    Entry { name: "fail", params: "S", call: |_, a| Err(Failure::from(text(a, 0))) },
+    Entry {
+        name: "toString",
+        params: "A",
+        call: |_, a| give(strval(any(a, 0))),
+    },
+    Entry {
+        name: "typeOf",
+        params: "A",
+        call: |_, a| give(any(a, 0).type_name()),
+    },
+    Entry {
+        name: "typeIs",
+        params: "SA",
+        call: |_, a| Ok(Value::Bool(text(a, 0) == any(a, 1).type_name())),
+    },
+    Entry {
+        name: "typeIsLike",
+        params: "SA",
+        call: |_, a| {
+            Ok(Value::Bool(
+                text(a, 0).trim_start_matches('*') == any(a, 1).type_name().trim_start_matches('*'),
+            ))
+        },
+    },
+    Entry {
+        name: "kindOf",
+        params: "A",
+        call: |_, a| give(any(a, 0).kind_name()),
+    },
+    Entry {
+        name: "kindIs",
+        params: "SA",
+        call: |_, a| Ok(Value::Bool(text(a, 0) == any(a, 1).kind_name())),
+    },
+    Entry {
+        name: "deepEqual",
+        params: "AA",
+        call: |_, a| Ok(Value::Bool(any(a, 0).deep_equal(any(a, 1))?)),
+    },
+    Entry {
+        name: "b64enc",
+        params: "S",
+        call: |_, a| give(base64(text(a, 0).as_bytes())),
+    },
+    Entry {
+        name: "b64dec",
+        params: "S",
+        call: |_, a| give(decoded(text(a, 0), BASE64, 6)),
+    },
+    Entry {
+        name: "b32enc",
+        params: "S",
+        call: |_, a| give(encoded(text(a, 0).as_bytes(), BASE32, 5)),
+    },
+    Entry {
+        name: "b32dec",
+        params: "S",
+        call: |_, a| give(decoded(text(a, 0), BASE32, 5)),
+    },
+    Entry {
+        name: "env",
+        params: "S",
+        call: |host, a| give(host.env(text(a, 0))),
+    },
+    Entry {
+        name: "expandenv",
+        params: "S",
+        call: expandenv,
+    },
+    Entry {
+        name: "getHostByName",
+        params: "S",
+        call: get_host_by_name,
+    },
+    Entry {
+        name: "fail",
+        params: "S",
+        call: |_, a| Err(Failure::from(text(a, 0))),
+    },
 ];
 
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -72,9 +136,15 @@ fn decoded(text: &str, alphabet: &[u8], bits: u32) -> String {
 }
 
 fn undo(text: &str, alphabet: &[u8], bits: u32) -> Result<Vec<u8>, usize> {
-    let clean: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+    let clean: Vec<u8> = text
+        .bytes()
+        .filter(|b| !matches!(b, b'\r' | b'\n'))
+        .collect();
     let group = if bits == 6 { 4 } else { 8 };
-    let body = clean.iter().rposition(|&b| b != b'=').map_or(0, |at| at + 1);
+    let body = clean
+        .iter()
+        .rposition(|&b| b != b'=')
+        .map_or(0, |at| at + 1);
     if let Some(at) = clean.iter().take(body).position(|b| !alphabet.contains(b)) {
         return Err(at);
     }
@@ -108,7 +178,8 @@ fn expandenv(host: &mut Host<'_>, args: &[Value]) -> Given {
             if special {
                 return 1;
             }
-            text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
+            text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .unwrap_or(text.len())
         };
         let (name, left) = match after.strip_prefix('{') {
             Some(inner) => match inner.split_once('}') {

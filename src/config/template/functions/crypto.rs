@@ -11,18 +11,49 @@ use aws_lc_rs::digest;
 use aws_lc_rs::iv::FixedLength;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "sha1sum", params: "S", call: |_, a| give(hex(&digest::SHA1_FOR_LEGACY_USE_ONLY, a)) },
-    Entry { name: "sha256sum", params: "S", call: |_, a| give(hex(&digest::SHA256, a)) },
-    Entry { name: "adler32sum", params: "S", call: |_, a| give(adler32(text(a, 0).as_bytes()).to_string()) },
-    Entry { name: "randBytes", params: "I", call: rand_bytes },
-    Entry { name: "uuidv4", params: "", call: uuid },
-    Entry { name: "encryptAES", params: "SS", call: encrypt },
-    Entry { name: "decryptAES", params: "SS", call: decrypt },
+    Entry {
+        name: "sha1sum",
+        params: "S",
+        call: |_, a| give(hex(&digest::SHA1_FOR_LEGACY_USE_ONLY, a)),
+    },
+    Entry {
+        name: "sha256sum",
+        params: "S",
+        call: |_, a| give(hex(&digest::SHA256, a)),
+    },
+    Entry {
+        name: "adler32sum",
+        params: "S",
+        call: |_, a| give(adler32(text(a, 0).as_bytes()).to_string()),
+    },
+    Entry {
+        name: "randBytes",
+        params: "I",
+        call: rand_bytes,
+    },
+    Entry {
+        name: "uuidv4",
+        params: "",
+        call: uuid,
+    },
+    Entry {
+        name: "encryptAES",
+        params: "SS",
+        call: encrypt,
+    },
+    Entry {
+        name: "decryptAES",
+        params: "SS",
+        call: decrypt,
+    },
 ];
 
 fn hex(algorithm: &'static digest::Algorithm, args: &[Value]) -> String {
     let sum = digest::digest(algorithm, text(args, 0).as_bytes());
-    sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    sum.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn adler32(bytes: &[u8]) -> u32 {
@@ -59,7 +90,14 @@ fn uuid(_: &mut Host<'_>, _: &[Value]) -> Given {
     let number = number & !(0x3 << 62) | 0x2 << 62;
     let text = format!("{number:032x}");
     let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
-    give(format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)))
+    give(format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    ))
 }
 
 /// sprig's key: the password's first 32 bytes, filled up with zeros.

@@ -7,33 +7,116 @@ use super::{Entry, Failure, Given, Host, any, give, text};
 use crate::config::template::value::Value;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "now", params: "", call: |host, _| Ok(Value::Time(host.world.now.0, host.world.now.1)) },
-    Entry { name: "date", params: "SA", call: |host, a| in_zone(host, text(a, 0), any(a, 1), "Local") },
-    Entry { name: "dateInZone", params: "SAS", call: |host, a| in_zone(host, text(a, 0), any(a, 1), text(a, 2)) },
-    Entry { name: "date_in_zone", params: "SAS", call: |host, a| in_zone(host, text(a, 0), any(a, 1), text(a, 2)) },
-    Entry { name: "htmlDate", params: "A", call: |host, a| in_zone(host, "2006-01-02", any(a, 0), "Local") },
-    Entry { name: "htmlDateInZone", params: "AS", call: |host, a| in_zone(host, "2006-01-02", any(a, 0), text(a, 1)) },
-    Entry { name: "dateModify", params: "ST", call: modify },
-    Entry { name: "date_modify", params: "ST", call: modify },
-    Entry { name: "mustDateModify", params: "ST", call: must_modify },
-    Entry { name: "must_date_modify", params: "ST", call: must_modify },
-    Entry { name: "ago", params: "A", call: ago },
-    Entry { name: "duration", params: "A", call: duration },
-    Entry { name: "durationRound", params: "A", call: duration_round },
-    Entry { name: "toDate", params: "SS", call: |_, a| Ok(parse(text(a, 0), text(a, 1)).map_or(Value::Time(ZERO, 0), |(s, n)| Value::Time(s, n))) },
-    Entry { name: "mustToDate", params: "SS", call: must_to_date },
-    Entry { name: "unixEpoch", params: "T", call: |_, a| give(stamp(any(a, 0)).0.to_string()) },
+    Entry {
+        name: "now",
+        params: "",
+        call: |host, _| Ok(Value::Time(host.world.now.0, host.world.now.1)),
+    },
+    Entry {
+        name: "date",
+        params: "SA",
+        call: |host, a| in_zone(host, text(a, 0), any(a, 1), "Local"),
+    },
+    Entry {
+        name: "dateInZone",
+        params: "SAS",
+        call: |host, a| in_zone(host, text(a, 0), any(a, 1), text(a, 2)),
+    },
+    Entry {
+        name: "date_in_zone",
+        params: "SAS",
+        call: |host, a| in_zone(host, text(a, 0), any(a, 1), text(a, 2)),
+    },
+    Entry {
+        name: "htmlDate",
+        params: "A",
+        call: |host, a| in_zone(host, "2006-01-02", any(a, 0), "Local"),
+    },
+    Entry {
+        name: "htmlDateInZone",
+        params: "AS",
+        call: |host, a| in_zone(host, "2006-01-02", any(a, 0), text(a, 1)),
+    },
+    Entry {
+        name: "dateModify",
+        params: "ST",
+        call: modify,
+    },
+    Entry {
+        name: "date_modify",
+        params: "ST",
+        call: modify,
+    },
+    Entry {
+        name: "mustDateModify",
+        params: "ST",
+        call: must_modify,
+    },
+    Entry {
+        name: "must_date_modify",
+        params: "ST",
+        call: must_modify,
+    },
+    Entry {
+        name: "ago",
+        params: "A",
+        call: ago,
+    },
+    Entry {
+        name: "duration",
+        params: "A",
+        call: duration,
+    },
+    Entry {
+        name: "durationRound",
+        params: "A",
+        call: duration_round,
+    },
+    Entry {
+        name: "toDate",
+        params: "SS",
+        call: |_, a| {
+            Ok(parse(text(a, 0), text(a, 1))
+                .map_or(Value::Time(ZERO, 0), |(s, n)| Value::Time(s, n)))
+        },
+    },
+    Entry {
+        name: "mustToDate",
+        params: "SS",
+        call: must_to_date,
+    },
+    Entry {
+        name: "unixEpoch",
+        params: "T",
+        call: |_, a| give(stamp(any(a, 0)).0.to_string()),
+    },
 ];
 
 /// Go's zero time: the first of January of the year 1.
 const ZERO: i64 = -62_135_596_800;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = [
-    "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
 ];
 
 fn stamp(value: &Value) -> (i64, u32) {
@@ -94,7 +177,10 @@ impl Civil {
     }
 
     fn month_name(&self) -> &'static str {
-        MONTHS.get(self.month as usize - 1).copied().unwrap_or_default()
+        MONTHS
+            .get(self.month as usize - 1)
+            .copied()
+            .unwrap_or_default()
     }
 
     fn day_name(&self) -> &'static str {
@@ -114,9 +200,40 @@ fn days_of(year: i64, month: u32, day: u32) -> i64 {
 
 /// The pieces of a layout that mean something, longer ones first where they begin alike.
 const PIECES: &[&str] = &[
-    "January", "Jan", "Monday", "Mon", "MST", "2006", "-07:00:00", "-070000", "-07:00", "-0700",
-    "-07", "Z07:00:00", "Z070000", "Z07:00", "Z0700", "Z07", "002", "01", "02", "03", "04", "05",
-    "06", "15", "PM", "pm", "_2006", "_2", "__2", "1", "2", "3", "4", "5",
+    "January",
+    "Jan",
+    "Monday",
+    "Mon",
+    "MST",
+    "2006",
+    "-07:00:00",
+    "-070000",
+    "-07:00",
+    "-0700",
+    "-07",
+    "Z07:00:00",
+    "Z070000",
+    "Z07:00",
+    "Z0700",
+    "Z07",
+    "002",
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "06",
+    "15",
+    "PM",
+    "pm",
+    "_2006",
+    "_2",
+    "__2",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
 ];
 
 /// The next piece of a layout: the text before it, the piece, the rest.
@@ -127,7 +244,10 @@ fn next_piece(layout: &str) -> Option<(&str, &str, &str)> {
             let (piece, after) = rest.split_at(fraction);
             return Some((before, piece, after));
         }
-        let found = PIECES.iter().filter(|piece| rest.starts_with(**piece)).max_by_key(|p| p.len());
+        let found = PIECES
+            .iter()
+            .filter(|piece| rest.starts_with(**piece))
+            .max_by_key(|p| p.len());
         if let Some(piece) = found {
             // "Jan" inside a word such as "January" is the longer one; in "Janet" it is text.
             let after = rest.get(piece.len()..).unwrap_or_default();
@@ -198,7 +318,9 @@ pub(crate) fn format(mut layout: &str, seconds: i64, nanos: u32) -> String {
             zone if zone.starts_with('Z') => "Z".to_owned(),
             fraction => {
                 let digits = format!("{nanos:09}");
-                let digits = digits.get(..(fraction.len() - 1).min(9)).unwrap_or_default();
+                let digits = digits
+                    .get(..(fraction.len() - 1).min(9))
+                    .unwrap_or_default();
                 if fraction.ends_with('9') {
                     match digits.trim_end_matches('0') {
                         "" => String::new(),
@@ -234,8 +356,14 @@ fn parse(mut layout: &str, text: &str) -> Option<(i64, u32)> {
         rest = rest.strip_prefix(before)?;
         layout = after;
         let mut number = |least: usize, most: usize| -> Option<i64> {
-            let digits = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
-            let (digits, left) = rest.split_at_checked(digits).filter(|(d, _)| d.len() >= least)?;
+            let digits = rest
+                .bytes()
+                .take(most)
+                .take_while(u8::is_ascii_digit)
+                .count();
+            let (digits, left) = rest
+                .split_at_checked(digits)
+                .filter(|(d, _)| d.len() >= least)?;
             rest = left;
             digits.parse().ok()
         };
@@ -243,7 +371,11 @@ fn parse(mut layout: &str, text: &str) -> Option<(i64, u32)> {
             "2006" => year = number(4, 4)?,
             "06" => {
                 let short = number(2, 2)?;
-                year = if short >= 69 { 1900 + short } else { 2000 + short };
+                year = if short >= 69 {
+                    1900 + short
+                } else {
+                    2000 + short
+                };
             }
             "01" => month = u32::try_from(number(2, 2)?).ok()?,
             "1" => month = u32::try_from(number(1, 2)?).ok()?,
@@ -268,17 +400,28 @@ fn parse(mut layout: &str, text: &str) -> Option<(i64, u32)> {
                     && let Some(after) = rest.strip_prefix(['.', ','])
                 {
                     let digits = after.bytes().take_while(u8::is_ascii_digit).count();
-                    let (digits, left) = after.split_at_checked(digits).filter(|(d, _)| !d.is_empty())?;
+                    let (digits, left) = after
+                        .split_at_checked(digits)
+                        .filter(|(d, _)| !d.is_empty())?;
                     nanos = format!("{digits:0<9}").get(..9)?.parse().ok()?;
                     rest = left;
                 }
             }
             "January" | "Jan" | "Monday" | "Mon" => {
-                let names: &[&str] = if piece.starts_with('J') { &MONTHS } else { &DAYS };
+                let names: &[&str] = if piece.starts_with('J') {
+                    &MONTHS
+                } else {
+                    &DAYS
+                };
                 let short = piece.len() == 3;
                 let found = names.iter().position(|name| {
-                    let name = if short { name.get(..3).unwrap_or(name) } else { name };
-                    rest.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+                    let name = if short {
+                        name.get(..3).unwrap_or(name)
+                    } else {
+                        name
+                    };
+                    rest.get(..name.len())
+                        .is_some_and(|begin| begin.eq_ignore_ascii_case(name))
                 })?;
                 let length = if short { 3 } else { names.get(found)?.len() };
                 rest = rest.get(length..)?;
@@ -296,7 +439,11 @@ fn parse(mut layout: &str, text: &str) -> Option<(i64, u32)> {
                 rest = rest.get(2..)?;
             }
             "MST" => {
-                let length = rest.bytes().take(5).take_while(u8::is_ascii_uppercase).count();
+                let length = rest
+                    .bytes()
+                    .take(5)
+                    .take_while(u8::is_ascii_uppercase)
+                    .count();
                 if length < 3 {
                     return None;
                 }
@@ -347,22 +494,33 @@ fn parse(mut layout: &str, text: &str) -> Option<(i64, u32)> {
         2 => 28,
         _ => 31,
     };
-    if !(1..=12).contains(&month) || day == 0 || day > longest || hour > 23 || minute > 59 || second > 59 {
+    if !(1..=12).contains(&month)
+        || day == 0
+        || day > longest
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
         return None;
     }
     let days = match year_day {
         Some(number) => days_of(year, 1, 1) + number - 1,
         None => days_of(year, month, day),
     };
-    Some((days * 86_400 + hour * 3600 + minute * 60 + second - offset, nanos))
+    Some((
+        days * 86_400 + hour * 3600 + minute * 60 + second - offset,
+        nanos,
+    ))
 }
 
 fn must_to_date(_: &mut Host<'_>, args: &[Value]) -> Given {
     let (layout, text) = (text(args, 0), text(args, 1));
     match parse(layout, text) {
         Some((seconds, nanos)) => Ok(Value::Time(seconds, nanos)),
-        None => Err(Failure::from(format!("parsing time {text:?} as {layout:?}: cannot parse"))
-            .hint("a layout is written with Go's moment: 2006-01-02 15:04:05")),
+        None => Err(
+            Failure::from(format!("parsing time {text:?} as {layout:?}: cannot parse"))
+                .hint("a layout is written with Go's moment: 2006-01-02 15:04:05"),
+        ),
     }
 }
 
@@ -428,7 +586,8 @@ fn duration_round(host: &mut Host<'_>, args: &[Value]) -> Given {
         Value::Int(number, Width::Int64) => i128::from(*number),
         Value::Time(seconds, rest) => {
             let now = host.world.now;
-            (i128::from(now.0) - i128::from(*seconds)) * 1_000_000_000 + i128::from(now.1) - i128::from(*rest)
+            (i128::from(now.0) - i128::from(*seconds)) * 1_000_000_000 + i128::from(now.1)
+                - i128::from(*rest)
         }
         _ => 0,
     };
@@ -443,5 +602,8 @@ fn duration_round(host: &mut Host<'_>, args: &[Value]) -> Given {
         (second, "s"),
     ];
     let found = units.iter().find(|(unit, _)| size > *unit);
-    give(found.map_or_else(|| "0s".to_owned(), |(unit, letter)| format!("{}{letter}", size / unit)))
+    give(found.map_or_else(
+        || "0s".to_owned(),
+        |(unit, letter)| format!("{}{letter}", size / unit),
+    ))
 }

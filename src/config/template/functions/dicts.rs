@@ -10,29 +10,125 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "dict", params: "A*", call: dict },
-    Entry { name: "get", params: "MS", call: get },
-    Entry { name: "set", params: "MSA", call: set },
-    Entry { name: "unset", params: "MS", call: unset },
-    Entry { name: "hasKey", params: "MS", call: |_, a| Ok(Value::Bool(of(any(a, 0)).borrow().contains_key(text(a, 1)))) },
-    Entry { name: "pluck", params: "SM*", call: pluck },
-    Entry { name: "keys", params: "M*", call: keys },
-    Entry { name: "values", params: "M", call: |_, a| Ok(Value::list(of(any(a, 0)).borrow().values().cloned().collect())) },
-    Entry { name: "pick", params: "MS*", call: |_, a| Ok(filtered(a, true)) },
-    Entry { name: "omit", params: "MS*", call: |_, a| Ok(filtered(a, false)) },
-    Entry { name: "merge", params: "MM*", call: |host, a| merged(host, a, false) },
-    Entry { name: "mustMerge", params: "MM*", call: |host, a| merged(host, a, false) },
-    Entry { name: "mergeOverwrite", params: "MM*", call: |host, a| merged(host, a, true) },
-    Entry { name: "mustMergeOverwrite", params: "MM*", call: |host, a| merged(host, a, true) },
-    Entry { name: "dig", params: "A*", call: dig },
-    Entry { name: "default", params: "AA*", call: default },
-    Entry { name: "empty", params: "A", call: |_, a| Ok(Value::Bool(!any(a, 0).truth())) },
-    Entry { name: "coalesce", params: "A*", call: |_, a| Ok(a.iter().find(|v| v.truth()).cloned().unwrap_or(Value::Nil)) },
-    Entry { name: "all", params: "A*", call: |_, a| Ok(Value::Bool(a.iter().all(Value::truth))) },
-    Entry { name: "any", params: "A*", call: |_, a| Ok(Value::Bool(a.iter().any(Value::truth))) },
-    Entry { name: "ternary", params: "AAB", call: ternary },
-    Entry { name: "deepCopy", params: "A", call: deep_copy },
-    Entry { name: "mustDeepCopy", params: "A", call: deep_copy },
+    Entry {
+        name: "dict",
+        params: "A*",
+        call: dict,
+    },
+    Entry {
+        name: "get",
+        params: "MS",
+        call: get,
+    },
+    Entry {
+        name: "set",
+        params: "MSA",
+        call: set,
+    },
+    Entry {
+        name: "unset",
+        params: "MS",
+        call: unset,
+    },
+    Entry {
+        name: "hasKey",
+        params: "MS",
+        call: |_, a| Ok(Value::Bool(of(any(a, 0)).borrow().contains_key(text(a, 1)))),
+    },
+    Entry {
+        name: "pluck",
+        params: "SM*",
+        call: pluck,
+    },
+    Entry {
+        name: "keys",
+        params: "M*",
+        call: keys,
+    },
+    Entry {
+        name: "values",
+        params: "M",
+        call: |_, a| {
+            Ok(Value::list(
+                of(any(a, 0)).borrow().values().cloned().collect(),
+            ))
+        },
+    },
+    Entry {
+        name: "pick",
+        params: "MS*",
+        call: |_, a| Ok(filtered(a, true)),
+    },
+    Entry {
+        name: "omit",
+        params: "MS*",
+        call: |_, a| Ok(filtered(a, false)),
+    },
+    Entry {
+        name: "merge",
+        params: "MM*",
+        call: |host, a| merged(host, a, false),
+    },
+    Entry {
+        name: "mustMerge",
+        params: "MM*",
+        call: |host, a| merged(host, a, false),
+    },
+    Entry {
+        name: "mergeOverwrite",
+        params: "MM*",
+        call: |host, a| merged(host, a, true),
+    },
+    Entry {
+        name: "mustMergeOverwrite",
+        params: "MM*",
+        call: |host, a| merged(host, a, true),
+    },
+    Entry {
+        name: "dig",
+        params: "A*",
+        call: dig,
+    },
+    Entry {
+        name: "default",
+        params: "AA*",
+        call: default,
+    },
+    Entry {
+        name: "empty",
+        params: "A",
+        call: |_, a| Ok(Value::Bool(!any(a, 0).truth())),
+    },
+    Entry {
+        name: "coalesce",
+        params: "A*",
+        call: |_, a| Ok(a.iter().find(|v| v.truth()).cloned().unwrap_or(Value::Nil)),
+    },
+    Entry {
+        name: "all",
+        params: "A*",
+        call: |_, a| Ok(Value::Bool(a.iter().all(Value::truth))),
+    },
+    Entry {
+        name: "any",
+        params: "A*",
+        call: |_, a| Ok(Value::Bool(a.iter().any(Value::truth))),
+    },
+    Entry {
+        name: "ternary",
+        params: "AAB",
+        call: ternary,
+    },
+    Entry {
+        name: "deepCopy",
+        params: "A",
+        call: deep_copy,
+    },
+    Entry {
+        name: "mustDeepCopy",
+        params: "A",
+        call: deep_copy,
+    },
 ];
 
 /// The dictionary of an argument that was fitted to `M`.
@@ -70,7 +166,8 @@ fn there(args: &[Value]) -> Result<(), Failure> {
 fn set(host: &mut Host<'_>, args: &[Value]) -> Given {
     there(args)?;
     let dict = of(any(args, 0));
-    dict.borrow_mut().insert(Arc::from(text(args, 1)), any(args, 2).clone());
+    dict.borrow_mut()
+        .insert(Arc::from(text(args, 1)), any(args, 2).clone());
     host.tie(&dict);
     Ok(any(args, 0).clone())
 }
@@ -82,7 +179,10 @@ fn unset(_: &mut Host<'_>, args: &[Value]) -> Given {
 
 fn pluck(_: &mut Host<'_>, args: &[Value]) -> Given {
     let name = text(args, 0);
-    let found = args.iter().skip(1).filter_map(|dict| of(dict).borrow().get(name).cloned());
+    let found = args
+        .iter()
+        .skip(1)
+        .filter_map(|dict| of(dict).borrow().get(name).cloned());
     Ok(Value::list(found.collect()))
 }
 
@@ -102,7 +202,11 @@ fn filtered(args: &[Value], keep: bool) -> Value {
     let dict = of(any(args, 0));
     let members = dict.borrow();
     let members = members.iter().filter(|(name, _)| named(name) == keep);
-    Value::map(members.map(|(name, value)| (Arc::clone(name), value.clone())).collect())
+    Value::map(
+        members
+            .map(|(name, value)| (Arc::clone(name), value.clone()))
+            .collect(),
+    )
 }
 
 fn merged(host: &mut Host<'_>, args: &[Value], overwrite: bool) -> Given {
@@ -128,8 +232,13 @@ fn dig(_: &mut Host<'_>, args: &[Value]) -> Given {
             return Err(format!("dig: a key is {}, not string", name.type_name()).into());
         };
         let Value::Map(members, Elem::Any) = &value else {
-            let message = format!("dig: {} is not map[string]interface {{}}", value.type_name());
-            return Err(Failure::from(message).hint(format!("what should hold {name} is no dictionary")));
+            let message = format!(
+                "dig: {} is not map[string]interface {{}}",
+                value.type_name()
+            );
+            return Err(
+                Failure::from(message).hint(format!("what should hold {name} is no dictionary"))
+            );
         };
         let found = members.borrow().get(name).cloned();
         match found {

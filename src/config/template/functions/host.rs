@@ -72,7 +72,9 @@ impl<'w> Host<'w> {
     pub(crate) fn known_templates(&self, set: &Set) -> String {
         let names: Vec<&str> = set.keys().map(|name| &**name).take(12).collect();
         let names = names.join(", ");
-        format!("templates are the *.tmpl files directly in FC_TEMPLATES, and what they define; there are: {names}")
+        format!(
+            "templates are the *.tmpl files directly in FC_TEMPLATES, and what they define; there are: {names}"
+        )
     }
 
     /// Calls a function, as long as there is work left.
@@ -163,7 +165,14 @@ fn weight(value: &Value) -> u64 {
 impl Host<'_> {
     /// Remembers a dictionary that was changed: it may hold itself now.
     pub(super) fn tie(&mut self, dict: &Dict) {
-        if self.tied.len() < 1 << 16 && !self.tied.iter().rev().take(8).any(|known| std::rc::Rc::ptr_eq(known, dict)) {
+        if self.tied.len() < 1 << 16
+            && !self
+                .tied
+                .iter()
+                .rev()
+                .take(8)
+                .any(|known| std::rc::Rc::ptr_eq(known, dict))
+        {
             self.tied.push(std::rc::Rc::clone(dict));
         }
     }

@@ -10,14 +10,46 @@ use crate::config::template::value::{MAX_DEPTH, Value};
 use std::fmt::Write as _;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "toJson", params: "A", call: to_json },
-    Entry { name: "mustToJson", params: "A", call: to_json },
-    Entry { name: "toPrettyJson", params: "A", call: pretty },
-    Entry { name: "mustToPrettyJson", params: "A", call: pretty },
-    Entry { name: "toRawJson", params: "A", call: |_, a| encode(any(a, 0), false, false) },
-    Entry { name: "mustToRawJson", params: "A", call: |_, a| encode(any(a, 0), false, false) },
-    Entry { name: "fromJson", params: "S", call: |_, a| Ok(decode(text(a, 0)).unwrap_or(Value::Nil)) },
-    Entry { name: "mustFromJson", params: "S", call: |_, a| decode(text(a, 0)) },
+    Entry {
+        name: "toJson",
+        params: "A",
+        call: to_json,
+    },
+    Entry {
+        name: "mustToJson",
+        params: "A",
+        call: to_json,
+    },
+    Entry {
+        name: "toPrettyJson",
+        params: "A",
+        call: pretty,
+    },
+    Entry {
+        name: "mustToPrettyJson",
+        params: "A",
+        call: pretty,
+    },
+    Entry {
+        name: "toRawJson",
+        params: "A",
+        call: |_, a| encode(any(a, 0), false, false),
+    },
+    Entry {
+        name: "mustToRawJson",
+        params: "A",
+        call: |_, a| encode(any(a, 0), false, false),
+    },
+    Entry {
+        name: "fromJson",
+        params: "S",
+        call: |_, a| Ok(decode(text(a, 0)).unwrap_or(Value::Nil)),
+    },
+    Entry {
+        name: "mustFromJson",
+        params: "S",
+        call: |_, a| decode(text(a, 0)),
+    },
 ];
 
 /// Compact JSON.
@@ -30,7 +62,11 @@ fn pretty(_: &mut Host<'_>, args: &[Value]) -> Given {
 }
 
 fn encode(value: &Value, html: bool, pretty: bool) -> Given {
-    let mut writer = Writer { out: String::new(), html, pretty };
+    let mut writer = Writer {
+        out: String::new(),
+        html,
+        pretty,
+    };
     writer.value(value, 0)?;
     give(writer.out)
 }

@@ -4,37 +4,161 @@ use super::{Entry, Failure, Given, Host, any, int};
 use crate::config::template::value::{Elem, Value};
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "list", params: "A*", call: |_, a| Ok(Value::list(a.to_vec())) },
-    Entry { name: "tuple", params: "A*", call: |_, a| Ok(Value::list(a.to_vec())) },
-    Entry { name: "append", params: "AA", call: push },
-    Entry { name: "mustAppend", params: "AA", call: push },
-    Entry { name: "push", params: "AA", call: push },
-    Entry { name: "mustPush", params: "AA", call: push },
-    Entry { name: "prepend", params: "AA", call: prepend },
-    Entry { name: "mustPrepend", params: "AA", call: prepend },
-    Entry { name: "first", params: "A", call: first },
-    Entry { name: "mustFirst", params: "A", call: first },
-    Entry { name: "last", params: "A", call: last },
-    Entry { name: "mustLast", params: "A", call: last },
-    Entry { name: "rest", params: "A", call: rest },
-    Entry { name: "mustRest", params: "A", call: rest },
-    Entry { name: "initial", params: "A", call: initial },
-    Entry { name: "mustInitial", params: "A", call: initial },
-    Entry { name: "reverse", params: "A", call: reverse },
-    Entry { name: "mustReverse", params: "A", call: reverse },
-    Entry { name: "uniq", params: "A", call: uniq },
-    Entry { name: "mustUniq", params: "A", call: uniq },
-    Entry { name: "without", params: "AA*", call: without },
-    Entry { name: "mustWithout", params: "AA*", call: without },
-    Entry { name: "has", params: "AA", call: has },
-    Entry { name: "mustHas", params: "AA", call: has },
-    Entry { name: "slice", params: "AA*", call: slice },
-    Entry { name: "mustSlice", params: "AA*", call: slice },
-    Entry { name: "concat", params: "A*", call: concat },
-    Entry { name: "chunk", params: "IA", call: chunk },
-    Entry { name: "mustChunk", params: "IA", call: chunk },
-    Entry { name: "compact", params: "A", call: compact },
-    Entry { name: "mustCompact", params: "A", call: compact },
+    Entry {
+        name: "list",
+        params: "A*",
+        call: |_, a| Ok(Value::list(a.to_vec())),
+    },
+    Entry {
+        name: "tuple",
+        params: "A*",
+        call: |_, a| Ok(Value::list(a.to_vec())),
+    },
+    Entry {
+        name: "append",
+        params: "AA",
+        call: push,
+    },
+    Entry {
+        name: "mustAppend",
+        params: "AA",
+        call: push,
+    },
+    Entry {
+        name: "push",
+        params: "AA",
+        call: push,
+    },
+    Entry {
+        name: "mustPush",
+        params: "AA",
+        call: push,
+    },
+    Entry {
+        name: "prepend",
+        params: "AA",
+        call: prepend,
+    },
+    Entry {
+        name: "mustPrepend",
+        params: "AA",
+        call: prepend,
+    },
+    Entry {
+        name: "first",
+        params: "A",
+        call: first,
+    },
+    Entry {
+        name: "mustFirst",
+        params: "A",
+        call: first,
+    },
+    Entry {
+        name: "last",
+        params: "A",
+        call: last,
+    },
+    Entry {
+        name: "mustLast",
+        params: "A",
+        call: last,
+    },
+    Entry {
+        name: "rest",
+        params: "A",
+        call: rest,
+    },
+    Entry {
+        name: "mustRest",
+        params: "A",
+        call: rest,
+    },
+    Entry {
+        name: "initial",
+        params: "A",
+        call: initial,
+    },
+    Entry {
+        name: "mustInitial",
+        params: "A",
+        call: initial,
+    },
+    Entry {
+        name: "reverse",
+        params: "A",
+        call: reverse,
+    },
+    Entry {
+        name: "mustReverse",
+        params: "A",
+        call: reverse,
+    },
+    Entry {
+        name: "uniq",
+        params: "A",
+        call: uniq,
+    },
+    Entry {
+        name: "mustUniq",
+        params: "A",
+        call: uniq,
+    },
+    Entry {
+        name: "without",
+        params: "AA*",
+        call: without,
+    },
+    Entry {
+        name: "mustWithout",
+        params: "AA*",
+        call: without,
+    },
+    Entry {
+        name: "has",
+        params: "AA",
+        call: has,
+    },
+    Entry {
+        name: "mustHas",
+        params: "AA",
+        call: has,
+    },
+    Entry {
+        name: "slice",
+        params: "AA*",
+        call: slice,
+    },
+    Entry {
+        name: "mustSlice",
+        params: "AA*",
+        call: slice,
+    },
+    Entry {
+        name: "concat",
+        params: "A*",
+        call: concat,
+    },
+    Entry {
+        name: "chunk",
+        params: "IA",
+        call: chunk,
+    },
+    Entry {
+        name: "mustChunk",
+        params: "IA",
+        call: chunk,
+    },
+    Entry {
+        name: "compact",
+        params: "A",
+        call: compact,
+    },
+    Entry {
+        name: "mustCompact",
+        params: "A",
+        call: compact,
+    },
 ];
 
 /// The elements of a list; `what` names the function's deed in sprig's words.
@@ -78,7 +202,11 @@ fn rest(_: &mut Host<'_>, args: &[Value]) -> Given {
 
 fn initial(_: &mut Host<'_>, args: &[Value]) -> Given {
     let all = items(any(args, 0), "Cannot find initial on type")?;
-    Ok(Value::list(all.split_last().map(|(_, before)| before.to_vec()).unwrap_or_default()))
+    Ok(Value::list(
+        all.split_last()
+            .map(|(_, before)| before.to_vec())
+            .unwrap_or_default(),
+    ))
 }
 
 fn reverse(_: &mut Host<'_>, args: &[Value]) -> Given {
@@ -133,7 +261,10 @@ fn slice(_: &mut Host<'_>, args: &[Value]) -> Given {
     let all = match any(args, 0) {
         Value::List(items, _) => items.as_slice(),
         other => {
-            let message = format!("list should be type of slice or array but {}", other.kind_name());
+            let message = format!(
+                "list should be type of slice or array but {}",
+                other.kind_name()
+            );
             return Err(Failure::from(message).hint("to cut a string write (substr from to .x)"));
         }
     };
@@ -171,5 +302,7 @@ fn chunk(_: &mut Host<'_>, args: &[Value]) -> Given {
 
 fn compact(_: &mut Host<'_>, args: &[Value]) -> Given {
     let all = items(any(args, 0), "Cannot compact on type")?;
-    Ok(Value::list(all.iter().filter(|item| item.truth()).cloned().collect()))
+    Ok(Value::list(
+        all.iter().filter(|item| item.truth()).cloned().collect(),
+    ))
 }

@@ -5,34 +5,162 @@ use crate::config::template::print;
 use crate::config::template::value::{Elem, Value};
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "int64", params: "A", call: |_, a| Ok(Value::int64(whole(any(a, 0)))) },
-    Entry { name: "int", params: "A", call: |_, a| Ok(Value::int(whole(any(a, 0)))) },
-    Entry { name: "float64", params: "A", call: |_, a| Ok(Value::Float(float(any(a, 0)))) },
-    Entry { name: "atoi", params: "S", call: |_, a| Ok(Value::int(super::text(a, 0).parse().unwrap_or(0))) },
-    Entry { name: "toDecimal", params: "A", call: |_, a| Ok(Value::int64(i64::from_str_radix(&print::show(any(a, 0)), 8).unwrap_or(0))) },
-    Entry { name: "add1", params: "A", call: |_, a| Ok(Value::int64(whole(any(a, 0)).wrapping_add(1))) },
-    Entry { name: "add", params: "A*", call: |_, a| Ok(Value::int64(a.iter().map(whole).fold(0, i64::wrapping_add))) },
-    Entry { name: "sub", params: "AA", call: |_, a| Ok(Value::int64(whole(any(a, 0)).wrapping_sub(whole(any(a, 1))))) },
-    Entry { name: "mul", params: "AA*", call: |_, a| Ok(Value::int64(a.iter().map(whole).fold(1, i64::wrapping_mul))) },
-    Entry { name: "div", params: "AA", call: |_, a| divided(a, i64::wrapping_div) },
-    Entry { name: "mod", params: "AA", call: |_, a| divided(a, i64::wrapping_rem) },
-    Entry { name: "max", params: "AA*", call: |_, a| Ok(Value::int64(a.iter().map(whole).max().unwrap_or_default())) },
-    Entry { name: "biggest", params: "AA*", call: |_, a| Ok(Value::int64(a.iter().map(whole).max().unwrap_or_default())) },
-    Entry { name: "min", params: "AA*", call: |_, a| Ok(Value::int64(a.iter().map(whole).min().unwrap_or_default())) },
-    Entry { name: "maxf", params: "AA*", call: |_, a| Ok(Value::Float(a.iter().map(float).fold(f64::NEG_INFINITY, f64::max))) },
-    Entry { name: "minf", params: "AA*", call: |_, a| Ok(Value::Float(a.iter().map(float).fold(f64::INFINITY, f64::min))) },
-    Entry { name: "ceil", params: "A", call: |_, a| Ok(Value::Float(float(any(a, 0)).ceil())) },
-    Entry { name: "floor", params: "A", call: |_, a| Ok(Value::Float(float(any(a, 0)).floor())) },
-    Entry { name: "round", params: "AIF*", call: round },
-    Entry { name: "addf", params: "A*", call: |_, a| folded(0.0, a, Operation::Plus) },
-    Entry { name: "add1f", params: "A", call: |_, a| folded(float(any(a, 0)), &[Value::Float(1.0)], Operation::Plus) },
-    Entry { name: "subf", params: "AA*", call: |_, a| behind_first(a, Operation::Minus) },
-    Entry { name: "mulf", params: "AA*", call: |_, a| behind_first(a, Operation::Times) },
-    Entry { name: "divf", params: "AA*", call: divf },
-    Entry { name: "randInt", params: "II", call: rand_int },
-    Entry { name: "until", params: "I", call: until },
-    Entry { name: "untilStep", params: "III", call: |host, a| steps(host, int(a, 0), int(a, 1), int(a, 2)).map(listed) },
-    Entry { name: "seq", params: "I*", call: seq },
+    Entry {
+        name: "int64",
+        params: "A",
+        call: |_, a| Ok(Value::int64(whole(any(a, 0)))),
+    },
+    Entry {
+        name: "int",
+        params: "A",
+        call: |_, a| Ok(Value::int(whole(any(a, 0)))),
+    },
+    Entry {
+        name: "float64",
+        params: "A",
+        call: |_, a| Ok(Value::Float(float(any(a, 0)))),
+    },
+    Entry {
+        name: "atoi",
+        params: "S",
+        call: |_, a| Ok(Value::int(super::text(a, 0).parse().unwrap_or(0))),
+    },
+    Entry {
+        name: "toDecimal",
+        params: "A",
+        call: |_, a| {
+            Ok(Value::int64(
+                i64::from_str_radix(&print::show(any(a, 0)), 8).unwrap_or(0),
+            ))
+        },
+    },
+    Entry {
+        name: "add1",
+        params: "A",
+        call: |_, a| Ok(Value::int64(whole(any(a, 0)).wrapping_add(1))),
+    },
+    Entry {
+        name: "add",
+        params: "A*",
+        call: |_, a| Ok(Value::int64(a.iter().map(whole).fold(0, i64::wrapping_add))),
+    },
+    Entry {
+        name: "sub",
+        params: "AA",
+        call: |_, a| {
+            Ok(Value::int64(
+                whole(any(a, 0)).wrapping_sub(whole(any(a, 1))),
+            ))
+        },
+    },
+    Entry {
+        name: "mul",
+        params: "AA*",
+        call: |_, a| Ok(Value::int64(a.iter().map(whole).fold(1, i64::wrapping_mul))),
+    },
+    Entry {
+        name: "div",
+        params: "AA",
+        call: |_, a| divided(a, i64::wrapping_div),
+    },
+    Entry {
+        name: "mod",
+        params: "AA",
+        call: |_, a| divided(a, i64::wrapping_rem),
+    },
+    Entry {
+        name: "max",
+        params: "AA*",
+        call: |_, a| Ok(Value::int64(a.iter().map(whole).max().unwrap_or_default())),
+    },
+    Entry {
+        name: "biggest",
+        params: "AA*",
+        call: |_, a| Ok(Value::int64(a.iter().map(whole).max().unwrap_or_default())),
+    },
+    Entry {
+        name: "min",
+        params: "AA*",
+        call: |_, a| Ok(Value::int64(a.iter().map(whole).min().unwrap_or_default())),
+    },
+    Entry {
+        name: "maxf",
+        params: "AA*",
+        call: |_, a| {
+            Ok(Value::Float(
+                a.iter().map(float).fold(f64::NEG_INFINITY, f64::max),
+            ))
+        },
+    },
+    Entry {
+        name: "minf",
+        params: "AA*",
+        call: |_, a| {
+            Ok(Value::Float(
+                a.iter().map(float).fold(f64::INFINITY, f64::min),
+            ))
+        },
+    },
+    Entry {
+        name: "ceil",
+        params: "A",
+        call: |_, a| Ok(Value::Float(float(any(a, 0)).ceil())),
+    },
+    Entry {
+        name: "floor",
+        params: "A",
+        call: |_, a| Ok(Value::Float(float(any(a, 0)).floor())),
+    },
+    Entry {
+        name: "round",
+        params: "AIF*",
+        call: round,
+    },
+    Entry {
+        name: "addf",
+        params: "A*",
+        call: |_, a| folded(0.0, a, Operation::Plus),
+    },
+    Entry {
+        name: "add1f",
+        params: "A",
+        call: |_, a| folded(float(any(a, 0)), &[Value::Float(1.0)], Operation::Plus),
+    },
+    Entry {
+        name: "subf",
+        params: "AA*",
+        call: |_, a| behind_first(a, Operation::Minus),
+    },
+    Entry {
+        name: "mulf",
+        params: "AA*",
+        call: |_, a| behind_first(a, Operation::Times),
+    },
+    Entry {
+        name: "divf",
+        params: "AA*",
+        call: divf,
+    },
+    Entry {
+        name: "randInt",
+        params: "II",
+        call: rand_int,
+    },
+    Entry {
+        name: "until",
+        params: "I",
+        call: until,
+    },
+    Entry {
+        name: "untilStep",
+        params: "III",
+        call: |host, a| steps(host, int(a, 0), int(a, 1), int(a, 2)).map(listed),
+    },
+    Entry {
+        name: "seq",
+        params: "I*",
+        call: seq,
+    },
 ];
 
 /// cast.ToInt64: what cannot be converted is 0.
@@ -98,7 +226,11 @@ fn round(_: &mut Host<'_>, args: &[Value]) -> Given {
     };
     let power = 10_f64.powf(int(args, 1) as f64);
     let digit = power * float(any(args, 0));
-    let rounded = if digit.fract() >= on { digit.ceil() } else { digit.floor() };
+    let rounded = if digit.fract() >= on {
+        digit.ceil()
+    } else {
+        digit.floor()
+    };
     Ok(Value::Float(rounded / power))
 }
 
@@ -110,7 +242,12 @@ fn rand_int(_: &mut Host<'_>, args: &[Value]) -> Given {
     Ok(Value::int(fastrand::i64(min..max)))
 }
 
-fn steps(host: &mut Host<'_>, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, super::Failure> {
+fn steps(
+    host: &mut Host<'_>,
+    start: i64,
+    stop: i64,
+    step: i64,
+) -> Result<Vec<i64>, super::Failure> {
     let count = match (stop < start, step) {
         (true, step) if step >= 0 => 0,
         (false, step) if step <= 0 => 0,
@@ -193,12 +330,18 @@ impl Decimal {
 
     fn plus(self, other: Self) -> Option<Self> {
         let (a, b, scale) = self.aligned(other)?;
-        Some(Self { digits: a.checked_add(b)?, scale })
+        Some(Self {
+            digits: a.checked_add(b)?,
+            scale,
+        })
     }
 
     fn minus(self, other: Self) -> Option<Self> {
         let (a, b, scale) = self.aligned(other)?;
-        Some(Self { digits: a.checked_sub(b)?, scale })
+        Some(Self {
+            digits: a.checked_sub(b)?,
+            scale,
+        })
     }
 
     fn times(self, other: Self) -> Option<Self> {
@@ -222,7 +365,9 @@ impl Decimal {
     }
 
     fn float(self) -> f64 {
-        format!("{}e-{}", self.digits, self.scale).parse().unwrap_or(0.0)
+        format!("{}e-{}", self.digits, self.scale)
+            .parse()
+            .unwrap_or(0.0)
     }
 }
 
@@ -267,7 +412,11 @@ fn folded(first: f64, others: &[Value], operation: Operation) -> Given {
 }
 
 fn behind_first(args: &[Value], operation: Operation) -> Given {
-    folded(float(any(args, 0)), args.get(1..).unwrap_or_default(), operation)
+    folded(
+        float(any(args, 0)),
+        args.get(1..).unwrap_or_default(),
+        operation,
+    )
 }
 
 fn divf(_: &mut Host<'_>, args: &[Value]) -> Given {

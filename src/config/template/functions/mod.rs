@@ -38,7 +38,10 @@ pub(crate) struct Failure {
 
 impl From<String> for Failure {
     fn from(message: String) -> Self {
-        Self { message, hint: None }
+        Self {
+            message,
+            hint: None,
+        }
     }
 }
 
@@ -176,10 +179,15 @@ impl Entry {
             Value::Missing => format!("invalid value; expected {wanted}"),
             _ if literal => format!("expected {wanted}; found {}", super::print::show(&value)),
             Value::Nil => format!("wrong type for value; expected {wanted}; got interface {{}}"),
-            other => format!("wrong type for value; expected {wanted}; got {}", other.type_name()),
+            other => format!(
+                "wrong type for value; expected {wanted}; got {}",
+                other.type_name()
+            ),
         };
         let hint = match &value {
-            Value::Missing | Value::Nil => "the value is not set; write (default … .x), or guard it with {{ if }}",
+            Value::Missing | Value::Nil => {
+                "the value is not set; write (default … .x), or guard it with {{ if }}"
+            }
             _ => hint,
         };
         Err((message, Some(hint.to_owned())))

@@ -4,16 +4,56 @@ use super::{Entry, give, text};
 use crate::config::template::value::Value;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "base", params: "S", call: |_, a| give(base(text(a, 0))) },
-    Entry { name: "osBase", params: "S", call: |_, a| give(base(text(a, 0))) },
-    Entry { name: "dir", params: "S", call: |_, a| give(dir(text(a, 0))) },
-    Entry { name: "osDir", params: "S", call: |_, a| give(dir(text(a, 0))) },
-    Entry { name: "clean", params: "S", call: |_, a| give(clean(text(a, 0))) },
-    Entry { name: "osClean", params: "S", call: |_, a| give(clean(text(a, 0))) },
-    Entry { name: "ext", params: "S", call: |_, a| give(ext(text(a, 0))) },
-    Entry { name: "osExt", params: "S", call: |_, a| give(ext(text(a, 0))) },
-    Entry { name: "isAbs", params: "S", call: |_, a| Ok(Value::Bool(text(a, 0).starts_with('/'))) },
-    Entry { name: "osIsAbs", params: "S", call: |_, a| Ok(Value::Bool(text(a, 0).starts_with('/'))) },
+    Entry {
+        name: "base",
+        params: "S",
+        call: |_, a| give(base(text(a, 0))),
+    },
+    Entry {
+        name: "osBase",
+        params: "S",
+        call: |_, a| give(base(text(a, 0))),
+    },
+    Entry {
+        name: "dir",
+        params: "S",
+        call: |_, a| give(dir(text(a, 0))),
+    },
+    Entry {
+        name: "osDir",
+        params: "S",
+        call: |_, a| give(dir(text(a, 0))),
+    },
+    Entry {
+        name: "clean",
+        params: "S",
+        call: |_, a| give(clean(text(a, 0))),
+    },
+    Entry {
+        name: "osClean",
+        params: "S",
+        call: |_, a| give(clean(text(a, 0))),
+    },
+    Entry {
+        name: "ext",
+        params: "S",
+        call: |_, a| give(ext(text(a, 0))),
+    },
+    Entry {
+        name: "osExt",
+        params: "S",
+        call: |_, a| give(ext(text(a, 0))),
+    },
+    Entry {
+        name: "isAbs",
+        params: "S",
+        call: |_, a| Ok(Value::Bool(text(a, 0).starts_with('/'))),
+    },
+    Entry {
+        name: "osIsAbs",
+        params: "S",
+        call: |_, a| Ok(Value::Bool(text(a, 0).starts_with('/'))),
+    },
 ];
 
 fn base(path: &str) -> &str {
@@ -35,7 +75,9 @@ fn dir(path: &str) -> String {
 
 fn ext(path: &str) -> &str {
     let last = path.rsplit('/').next().unwrap_or_default();
-    last.rfind('.').and_then(|at| last.get(at..)).unwrap_or_default()
+    last.rfind('.')
+        .and_then(|at| last.get(at..))
+        .unwrap_or_default()
 }
 
 fn clean(path: &str) -> String {

@@ -5,7 +5,11 @@ use super::{Entry, Failure, Given, Host};
 use crate::config::template::value::Value;
 
 const fn no(name: &'static str) -> Entry {
-    Entry { name, params: "A*", call: refuse }
+    Entry {
+        name,
+        params: "A*",
+        call: refuse,
+    }
 }
 
 pub(super) const TABLE: &[Entry] = &[
@@ -23,6 +27,7 @@ pub(super) const TABLE: &[Entry] = &[
 ];
 
 fn refuse(_: &mut Host<'_>, _: &[Value]) -> Given {
-    let failure = Failure::from("keys, certificates and password hashes are not made by templates here");
+    let failure =
+        Failure::from("keys, certificates and password hashes are not made by templates here");
     Err(failure.hint("make them once and outside, and put the result into a settings file, a partial or the environment"))
 }

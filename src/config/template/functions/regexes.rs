@@ -8,26 +8,83 @@ use crate::config::template::value::Value;
 use regex::{NoExpand, Regex, RegexBuilder};
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "regexMatch", params: "SS", call: matches },
-    Entry { name: "mustRegexMatch", params: "SS", call: matches },
-    Entry { name: "regexFind", params: "SS", call: find },
-    Entry { name: "mustRegexFind", params: "SS", call: find },
-    Entry { name: "regexFindAll", params: "SSI", call: find_all },
-    Entry { name: "mustRegexFindAll", params: "SSI", call: find_all },
-    Entry { name: "regexReplaceAll", params: "SSS", call: |host, a| replace(host, a, false) },
-    Entry { name: "mustRegexReplaceAll", params: "SSS", call: |host, a| replace(host, a, false) },
-    Entry { name: "regexReplaceAllLiteral", params: "SSS", call: |host, a| replace(host, a, true) },
-    Entry { name: "mustRegexReplaceAllLiteral", params: "SSS", call: |host, a| replace(host, a, true) },
-    Entry { name: "regexSplit", params: "SSI", call: split },
-    Entry { name: "mustRegexSplit", params: "SSI", call: split },
-    Entry { name: "regexQuoteMeta", params: "S", call: |_, a| give(quoted(text(a, 0))) },
+    Entry {
+        name: "regexMatch",
+        params: "SS",
+        call: matches,
+    },
+    Entry {
+        name: "mustRegexMatch",
+        params: "SS",
+        call: matches,
+    },
+    Entry {
+        name: "regexFind",
+        params: "SS",
+        call: find,
+    },
+    Entry {
+        name: "mustRegexFind",
+        params: "SS",
+        call: find,
+    },
+    Entry {
+        name: "regexFindAll",
+        params: "SSI",
+        call: find_all,
+    },
+    Entry {
+        name: "mustRegexFindAll",
+        params: "SSI",
+        call: find_all,
+    },
+    Entry {
+        name: "regexReplaceAll",
+        params: "SSS",
+        call: |host, a| replace(host, a, false),
+    },
+    Entry {
+        name: "mustRegexReplaceAll",
+        params: "SSS",
+        call: |host, a| replace(host, a, false),
+    },
+    Entry {
+        name: "regexReplaceAllLiteral",
+        params: "SSS",
+        call: |host, a| replace(host, a, true),
+    },
+    Entry {
+        name: "mustRegexReplaceAllLiteral",
+        params: "SSS",
+        call: |host, a| replace(host, a, true),
+    },
+    Entry {
+        name: "regexSplit",
+        params: "SSI",
+        call: split,
+    },
+    Entry {
+        name: "mustRegexSplit",
+        params: "SSI",
+        call: split,
+    },
+    Entry {
+        name: "regexQuoteMeta",
+        params: "S",
+        call: |_, a| give(quoted(text(a, 0))),
+    },
 ];
 
 fn compile(host: &mut Host<'_>, args: &[Value]) -> Result<Regex, Failure> {
     host.charge(1 << 14)?;
     let built = RegexBuilder::new(text(args, 0)).size_limit(1 << 20).build();
     built.map_err(|error| {
-        let last = error.to_string().lines().last().unwrap_or_default().to_owned();
+        let last = error
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned();
         let shown = text(args, 0);
         Failure::from(format!("regular expression `{shown}`: {last}"))
             .hint("the language is RE2's: no look-around and no back references")
@@ -58,7 +115,12 @@ fn replace(host: &mut Host<'_>, args: &[Value], literal: bool) -> Given {
     let regex = compile(host, args)?;
     let (source, with) = (text(args, 1), text(args, 2));
     let found = regex.find_iter(source).count() as u64;
-    let each = with.len() as u64 + if literal { 0 } else { source.len() as u64 * with.matches('$').count() as u64 };
+    let each = with.len() as u64
+        + if literal {
+            0
+        } else {
+            source.len() as u64 * with.matches('$').count() as u64
+        };
     host.charge(found.saturating_mul(each))?;
     give(if literal {
         regex.replace_all(source, NoExpand(with)).into_owned()

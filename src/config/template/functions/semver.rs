@@ -9,8 +9,16 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "semver", params: "S", call: |_, a| parsed(text(a, 0)) },
-    Entry { name: "semverCompare", params: "SS", call: |_, a| Ok(Value::Bool(compare(text(a, 0), text(a, 1))?)) },
+    Entry {
+        name: "semver",
+        params: "S",
+        call: |_, a| parsed(text(a, 0)),
+    },
+    Entry {
+        name: "semverCompare",
+        params: "SS",
+        call: |_, a| Ok(Value::Bool(compare(text(a, 0), text(a, 1))?)),
+    },
 ];
 
 /// A version; a part that a constraint leaves open (`1.x`) is 0 there and named by `Constraint`.
@@ -25,14 +33,22 @@ const VERSION: &str = r"v?([0-9]+)(\.[0-9]+)?(\.[0-9]+)?(?:-([0-9A-Za-z\-]+(?:\.
 const PART: &str = r"v?([0-9xX*]+)(\.[0-9xX*]+)?(\.[0-9xX*]+)?(-[0-9A-Za-z\-]+(?:\.[0-9A-Za-z\-]+)*)?(?:\+[0-9A-Za-z\-]+(?:\.[0-9A-Za-z\-]+)*)?";
 const OPERATORS: &str = r"(>=|=>|<=|=<|!=|~>|=|>|<|~|\^)?";
 
-#[expect(clippy::unwrap_used, reason = "the expressions are constants, and a test compiles them")]
+#[expect(
+    clippy::unwrap_used,
+    reason = "the expressions are constants, and a test compiles them"
+)]
 static WHOLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(&format!("^{VERSION}$")).unwrap());
-#[expect(clippy::unwrap_used, reason = "the expressions are constants, and a test compiles them")]
+#[expect(
+    clippy::unwrap_used,
+    reason = "the expressions are constants, and a test compiles them"
+)]
 static ONE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(&format!(r"^\s*{OPERATORS}\s*{PART}\s*,?")).unwrap());
-#[expect(clippy::unwrap_used, reason = "the expressions are constants, and a test compiles them")]
-static RANGE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(\S+)\s+-\s+(\S+)").unwrap());
+#[expect(
+    clippy::unwrap_used,
+    reason = "the expressions are constants, and a test compiles them"
+)]
+static RANGE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(\S+)\s+-\s+(\S+)").unwrap());
 
 fn version(text: &str) -> Option<Version> {
     let found = WHOLE.captures(text)?;
@@ -49,7 +65,8 @@ fn version(text: &str) -> Option<Version> {
 }
 
 fn invalid(text: &str) -> Failure {
-    Failure::from("Invalid Semantic Version").hint(format!("{text:?} is none; write for example 1.2.3"))
+    Failure::from("Invalid Semantic Version")
+        .hint(format!("{text:?} is none; write for example 1.2.3"))
 }
 
 fn parsed(text: &str) -> Given {
@@ -79,12 +96,14 @@ fn parsed(text: &str) -> Given {
 }
 
 fn order(a: &Version, b: &Version) -> Ordering {
-    a.numbers.cmp(&b.numbers).then_with(|| match (a.pre.is_empty(), b.pre.is_empty()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Greater,
-        (false, true) => Ordering::Less,
-        (false, false) => before_release(&a.pre, &b.pre),
-    })
+    a.numbers
+        .cmp(&b.numbers)
+        .then_with(|| match (a.pre.is_empty(), b.pre.is_empty()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            (false, false) => before_release(&a.pre, &b.pre),
+        })
 }
 
 fn before_release(a: &str, b: &str) -> Ordering {
@@ -119,7 +138,11 @@ struct Constraint {
 }
 
 fn constraint(found: &regex::Captures<'_>) -> Option<Constraint> {
-    let part = |index: usize| found.get(index).map_or("", |part| part.as_str().trim_start_matches('.'));
+    let part = |index: usize| {
+        found
+            .get(index)
+            .map_or("", |part| part.as_str().trim_start_matches('.'))
+    };
     let open = |text: &str| matches!(text, "" | "x" | "X" | "*");
     let (major, minor, patch) = (part(2), part(3), part(4));
     let pre = part(5).trim_start_matches('-').to_owned();
@@ -133,12 +156,20 @@ fn constraint(found: &regex::Captures<'_>) -> Option<Constraint> {
         patch_open = true;
         [major.parse().ok()?, minor.parse().ok()?, 0]
     } else {
-        [major.parse().ok()?, minor.parse().ok()?, patch.parse().ok()?]
+        [
+            major.parse().ok()?,
+            minor.parse().ok()?,
+            patch.parse().ok()?,
+        ]
     };
     Some(Constraint {
         operator: part(1).to_owned(),
         open: open(major) || minor_open || patch_open,
-        version: Version { numbers, pre, meta: String::new() },
+        version: Version {
+            numbers,
+            pre,
+            meta: String::new(),
+        },
         minor_open,
         patch_open,
     })
@@ -173,7 +204,11 @@ impl Constraint {
                 major > own_major
                     || major == own_major
                         && !self.minor_open
-                        && if self.patch_open { minor > own_minor } else { compared == Ordering::Greater }
+                        && if self.patch_open {
+                            minor > own_minor
+                        } else {
+                            compared == Ordering::Greater
+                        }
             }
             ">" => compared == Ordering::Greater,
             "<" => compared == Ordering::Less,
@@ -205,7 +240,8 @@ impl Constraint {
         if compared == Ordering::Less {
             return false;
         }
-        let ([major, minor, _], [own_major, own_minor, _]) = (version.numbers, self.version.numbers);
+        let ([major, minor, _], [own_major, own_minor, _]) =
+            (version.numbers, self.version.numbers);
         if self.version.numbers == [0, 0, 0] && !self.minor_open && !self.patch_open {
             return true;
         }

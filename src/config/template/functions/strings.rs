@@ -8,43 +8,193 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "hello", params: "", call: |_, _| give("Hello!") },
-    Entry { name: "abbrev", params: "IS", call: |_, a| abbreviate(text(a, 1), 0, int(a, 0)) },
-    Entry { name: "abbrevboth", params: "IIS", call: abbrevboth },
-    Entry { name: "trunc", params: "IS", call: trunc },
-    Entry { name: "trim", params: "S", call: |_, a| give(text(a, 0).trim()) },
-    Entry { name: "trimAll", params: "SS", call: trim_all },
-    Entry { name: "trimall", params: "SS", call: trim_all },
-    Entry { name: "trimSuffix", params: "SS", call: |_, a| give(text(a, 1).strip_suffix(text(a, 0)).unwrap_or(text(a, 1))) },
-    Entry { name: "trimPrefix", params: "SS", call: |_, a| give(text(a, 1).strip_prefix(text(a, 0)).unwrap_or(text(a, 1))) },
-    Entry { name: "upper", params: "S", call: |_, a| give(text(a, 0).to_uppercase()) },
-    Entry { name: "lower", params: "S", call: |_, a| give(text(a, 0).to_lowercase()) },
-    Entry { name: "substr", params: "IIS", call: substr },
-    Entry { name: "repeat", params: "IS", call: repeat },
-    Entry { name: "nospace", params: "S", call: |_, a| give(text(a, 0).chars().filter(|c| !c.is_whitespace()).collect::<String>()) },
-    Entry { name: "contains", params: "SS", call: |_, a| Ok(Value::Bool(text(a, 1).contains(text(a, 0)))) },
-    Entry { name: "hasPrefix", params: "SS", call: |_, a| Ok(Value::Bool(text(a, 1).starts_with(text(a, 0)))) },
-    Entry { name: "hasSuffix", params: "SS", call: |_, a| Ok(Value::Bool(text(a, 1).ends_with(text(a, 0)))) },
-    Entry { name: "quote", params: "A*", call: |_, a| quoted(a, |value| quote(&strval(value))) },
-    Entry { name: "squote", params: "A*", call: |_, a| quoted(a, |value| format!("'{}'", strval(value))) },
-    Entry { name: "cat", params: "A*", call: cat },
-    Entry { name: "indent", params: "IS", call: |host, a| indent(host, a, "") },
-    Entry { name: "nindent", params: "IS", call: |host, a| indent(host, a, "\n") },
-    Entry { name: "replace", params: "SSS", call: replace },
-    Entry { name: "plural", params: "SSI", call: |_, a| give(if int(a, 2) == 1 { text(a, 0) } else { text(a, 1) }) },
-    Entry { name: "split", params: "SS", call: |_, a| Ok(numbered(text(a, 1).split(text(a, 0)).collect(), text(a, 0), text(a, 1))) },
-    Entry { name: "splitn", params: "SIS", call: splitn },
-    Entry { name: "splitList", params: "SS", call: |_, a| Ok(Value::texts(pieces(text(a, 0), text(a, 1)))) },
-    Entry { name: "toStrings", params: "A", call: |_, a| Ok(Value::texts(texts_of(any(a, 0)))) },
-    Entry { name: "join", params: "SA", call: join },
-    Entry { name: "sortAlpha", params: "A", call: sort_alpha },
-    Entry { name: "wrap", params: "IS", call: |_, a| Ok(Value::text(wrap(text(a, 1), int(a, 0), "\n", false))) },
-    Entry { name: "wrapWith", params: "ISS", call: wrap_with },
+    Entry {
+        name: "hello",
+        params: "",
+        call: |_, _| give("Hello!"),
+    },
+    Entry {
+        name: "abbrev",
+        params: "IS",
+        call: |_, a| abbreviate(text(a, 1), 0, int(a, 0)),
+    },
+    Entry {
+        name: "abbrevboth",
+        params: "IIS",
+        call: abbrevboth,
+    },
+    Entry {
+        name: "trunc",
+        params: "IS",
+        call: trunc,
+    },
+    Entry {
+        name: "trim",
+        params: "S",
+        call: |_, a| give(text(a, 0).trim()),
+    },
+    Entry {
+        name: "trimAll",
+        params: "SS",
+        call: trim_all,
+    },
+    Entry {
+        name: "trimall",
+        params: "SS",
+        call: trim_all,
+    },
+    Entry {
+        name: "trimSuffix",
+        params: "SS",
+        call: |_, a| give(text(a, 1).strip_suffix(text(a, 0)).unwrap_or(text(a, 1))),
+    },
+    Entry {
+        name: "trimPrefix",
+        params: "SS",
+        call: |_, a| give(text(a, 1).strip_prefix(text(a, 0)).unwrap_or(text(a, 1))),
+    },
+    Entry {
+        name: "upper",
+        params: "S",
+        call: |_, a| give(text(a, 0).to_uppercase()),
+    },
+    Entry {
+        name: "lower",
+        params: "S",
+        call: |_, a| give(text(a, 0).to_lowercase()),
+    },
+    Entry {
+        name: "substr",
+        params: "IIS",
+        call: substr,
+    },
+    Entry {
+        name: "repeat",
+        params: "IS",
+        call: repeat,
+    },
+    Entry {
+        name: "nospace",
+        params: "S",
+        call: |_, a| {
+            give(
+                text(a, 0)
+                    .chars()
+                    .filter(|c| !c.is_whitespace())
+                    .collect::<String>(),
+            )
+        },
+    },
+    Entry {
+        name: "contains",
+        params: "SS",
+        call: |_, a| Ok(Value::Bool(text(a, 1).contains(text(a, 0)))),
+    },
+    Entry {
+        name: "hasPrefix",
+        params: "SS",
+        call: |_, a| Ok(Value::Bool(text(a, 1).starts_with(text(a, 0)))),
+    },
+    Entry {
+        name: "hasSuffix",
+        params: "SS",
+        call: |_, a| Ok(Value::Bool(text(a, 1).ends_with(text(a, 0)))),
+    },
+    Entry {
+        name: "quote",
+        params: "A*",
+        call: |_, a| quoted(a, |value| quote(&strval(value))),
+    },
+    Entry {
+        name: "squote",
+        params: "A*",
+        call: |_, a| quoted(a, |value| format!("'{}'", strval(value))),
+    },
+    Entry {
+        name: "cat",
+        params: "A*",
+        call: cat,
+    },
+    Entry {
+        name: "indent",
+        params: "IS",
+        call: |host, a| indent(host, a, ""),
+    },
+    Entry {
+        name: "nindent",
+        params: "IS",
+        call: |host, a| indent(host, a, "\n"),
+    },
+    Entry {
+        name: "replace",
+        params: "SSS",
+        call: replace,
+    },
+    Entry {
+        name: "plural",
+        params: "SSI",
+        call: |_, a| {
+            give(if int(a, 2) == 1 {
+                text(a, 0)
+            } else {
+                text(a, 1)
+            })
+        },
+    },
+    Entry {
+        name: "split",
+        params: "SS",
+        call: |_, a| {
+            Ok(numbered(
+                text(a, 1).split(text(a, 0)).collect(),
+                text(a, 0),
+                text(a, 1),
+            ))
+        },
+    },
+    Entry {
+        name: "splitn",
+        params: "SIS",
+        call: splitn,
+    },
+    Entry {
+        name: "splitList",
+        params: "SS",
+        call: |_, a| Ok(Value::texts(pieces(text(a, 0), text(a, 1)))),
+    },
+    Entry {
+        name: "toStrings",
+        params: "A",
+        call: |_, a| Ok(Value::texts(texts_of(any(a, 0)))),
+    },
+    Entry {
+        name: "join",
+        params: "SA",
+        call: join,
+    },
+    Entry {
+        name: "sortAlpha",
+        params: "A",
+        call: sort_alpha,
+    },
+    Entry {
+        name: "wrap",
+        params: "IS",
+        call: |_, a| Ok(Value::text(wrap(text(a, 1), int(a, 0), "\n", false))),
+    },
+    Entry {
+        name: "wrapWith",
+        params: "ISS",
+        call: wrap_with,
+    },
 ];
 
 /// The bytes from `from` to `to`, both inside.
 fn bytes(text: &str, from: usize, to: usize) -> String {
-    let bytes = text.as_bytes().get(from..to.min(text.len())).unwrap_or_default();
+    let bytes = text
+        .as_bytes()
+        .get(from..to.min(text.len()))
+        .unwrap_or_default();
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -84,7 +234,10 @@ fn abbreviate(text: &str, offset: usize, width: i64) -> Given {
         };
         return give(format!("...{short}"));
     }
-    give(format!("...{}", bytes(text, text.len() - (width - 3), text.len())))
+    give(format!(
+        "...{}",
+        bytes(text, text.len() - (width - 3), text.len())
+    ))
 }
 
 fn abbrevboth(_: &mut Host<'_>, args: &[Value]) -> Given {
@@ -122,7 +275,11 @@ fn substr(_: &mut Host<'_>, args: &[Value]) -> Given {
             _ => Err(out_of_range(end, length)),
         };
     }
-    let end = if end < 0 || size(end) > length { length } else { size(end) };
+    let end = if end < 0 || size(end) > length {
+        length
+    } else {
+        size(end)
+    };
     if size(start) > end {
         return Err(out_of_range(start, length));
     }
@@ -157,7 +314,10 @@ fn indent(host: &mut Host<'_>, args: &[Value], before: &str) -> Given {
     let lines = text.bytes().filter(|&b| b == b'\n').count() as u64 + 1;
     host.charge(lines.saturating_mul(spaces as u64))?;
     let pad = " ".repeat(spaces);
-    give(format!("{before}{pad}{}", text.replace('\n', &format!("\n{pad}"))))
+    give(format!(
+        "{before}{pad}{}",
+        text.replace('\n', &format!("\n{pad}"))
+    ))
 }
 
 fn replace(host: &mut Host<'_>, args: &[Value]) -> Given {
@@ -170,13 +330,20 @@ fn replace(host: &mut Host<'_>, args: &[Value]) -> Given {
 /// Go's `strings.Split`: an empty separator gives the characters.
 fn pieces<'t>(separator: &str, text: &'t str) -> Vec<&'t str> {
     if separator.is_empty() {
-        return text.char_indices().map(|(at, c)| text.get(at..at + c.len_utf8()).unwrap_or_default()).collect();
+        return text
+            .char_indices()
+            .map(|(at, c)| text.get(at..at + c.len_utf8()).unwrap_or_default())
+            .collect();
     }
     text.split(separator).collect()
 }
 
 fn numbered(parts: Vec<&str>, separator: &str, text: &str) -> Value {
-    let parts = if separator.is_empty() { pieces("", text) } else { parts };
+    let parts = if separator.is_empty() {
+        pieces("", text)
+    } else {
+        parts
+    };
     let members = parts.into_iter().enumerate();
     let members = members.map(|(at, part)| (Arc::from(format!("_{at}")), Value::text(part)));
     Value::mapping(members.collect::<BTreeMap<_, _>>(), Elem::Text)
@@ -228,7 +395,11 @@ fn sort_alpha(_: &mut Host<'_>, args: &[Value]) -> Given {
 fn wrap_with(host: &mut Host<'_>, args: &[Value]) -> Given {
     let (width, separator, source) = (int(args, 0), text(args, 1), text(args, 2));
     host.charge((source.len() as u64).saturating_mul(separator.len() as u64))?;
-    let separator = if separator.is_empty() { "\n" } else { separator };
+    let separator = if separator.is_empty() {
+        "\n"
+    } else {
+        separator
+    };
     give(wrap(source, width, separator, true))
 }
 

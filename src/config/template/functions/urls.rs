@@ -6,8 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "urlParse", params: "S", call: url_parse },
-    Entry { name: "urlJoin", params: "M", call: url_join },
+    Entry {
+        name: "urlParse",
+        params: "S",
+        call: url_parse,
+    },
+    Entry {
+        name: "urlJoin",
+        params: "M",
+        call: url_join,
+    },
 ];
 
 fn url_parse(_: &mut Host<'_>, args: &[Value]) -> Given {
@@ -20,7 +28,9 @@ fn url_parse(_: &mut Host<'_>, args: &[Value]) -> Given {
     let (scheme, rest) = match rest.split_once(':') {
         Some((scheme, after))
             if scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) =>
+                && scheme
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) =>
         {
             (scheme.to_ascii_lowercase(), after)
         }
@@ -48,7 +58,9 @@ fn url_parse(_: &mut Host<'_>, args: &[Value]) -> Given {
         ("fragment", decoded(fragment)?),
         ("userinfo", userinfo.to_owned()),
     ];
-    let members = members.into_iter().map(|(name, value)| (Arc::from(name), Value::text(value)));
+    let members = members
+        .into_iter()
+        .map(|(name, value)| (Arc::from(name), Value::text(value)));
     Ok(Value::map(members.collect::<BTreeMap<_, _>>()))
 }
 
@@ -103,7 +115,12 @@ fn url_join(_: &mut Host<'_>, args: &[Value]) -> Given {
             other.kind_name()
         ))),
     };
-    let (scheme, host, path, query) = (part("scheme")?, part("host")?, part("path")?, part("query")?);
+    let (scheme, host, path, query) = (
+        part("scheme")?,
+        part("host")?,
+        part("path")?,
+        part("query")?,
+    );
     let (opaque, fragment, userinfo) = (part("opaque")?, part("fragment")?, part("userinfo")?);
     let mut out = String::new();
     if !scheme.is_empty() {

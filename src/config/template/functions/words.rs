@@ -4,18 +4,66 @@ use super::{Entry, Failure, Given, Host, give, int, text};
 use crate::config::template::value::Value;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry { name: "title", params: "S", call: |_, a| give(title(text(a, 0))) },
-    Entry { name: "untitle", params: "S", call: |_, a| give(untitle(text(a, 0))) },
-    Entry { name: "swapcase", params: "S", call: |_, a| give(swap(text(a, 0))) },
-    Entry { name: "initials", params: "S", call: |_, a| give(initials(text(a, 0))) },
-    Entry { name: "snakecase", params: "S", call: |_, a| give(lowered(text(a, 0), '_')) },
-    Entry { name: "kebabcase", params: "S", call: |_, a| give(lowered(text(a, 0), '-')) },
-    Entry { name: "camelcase", params: "S", call: |_, a| give(camel(text(a, 0))) },
-    Entry { name: "shuffle", params: "S", call: |_, a| give(shuffled(text(a, 0))) },
-    Entry { name: "randAlphaNum", params: "I", call: |host, a| random(host, a, |c| c.is_ascii_alphanumeric()) },
-    Entry { name: "randAlpha", params: "I", call: |host, a| random(host, a, |c| c.is_ascii_alphabetic()) },
-    Entry { name: "randNumeric", params: "I", call: |host, a| random(host, a, |c| c.is_ascii_digit()) },
-    Entry { name: "randAscii", params: "I", call: |host, a| random(host, a, |c| (' '..='~').contains(c)) },
+    Entry {
+        name: "title",
+        params: "S",
+        call: |_, a| give(title(text(a, 0))),
+    },
+    Entry {
+        name: "untitle",
+        params: "S",
+        call: |_, a| give(untitle(text(a, 0))),
+    },
+    Entry {
+        name: "swapcase",
+        params: "S",
+        call: |_, a| give(swap(text(a, 0))),
+    },
+    Entry {
+        name: "initials",
+        params: "S",
+        call: |_, a| give(initials(text(a, 0))),
+    },
+    Entry {
+        name: "snakecase",
+        params: "S",
+        call: |_, a| give(lowered(text(a, 0), '_')),
+    },
+    Entry {
+        name: "kebabcase",
+        params: "S",
+        call: |_, a| give(lowered(text(a, 0), '-')),
+    },
+    Entry {
+        name: "camelcase",
+        params: "S",
+        call: |_, a| give(camel(text(a, 0))),
+    },
+    Entry {
+        name: "shuffle",
+        params: "S",
+        call: |_, a| give(shuffled(text(a, 0))),
+    },
+    Entry {
+        name: "randAlphaNum",
+        params: "I",
+        call: |host, a| random(host, a, |c| c.is_ascii_alphanumeric()),
+    },
+    Entry {
+        name: "randAlpha",
+        params: "I",
+        call: |host, a| random(host, a, |c| c.is_ascii_alphabetic()),
+    },
+    Entry {
+        name: "randNumeric",
+        params: "I",
+        call: |host, a| random(host, a, |c| c.is_ascii_digit()),
+    },
+    Entry {
+        name: "randAscii",
+        params: "I",
+        call: |host, a| random(host, a, |c| (' '..='~').contains(c)),
+    },
 ];
 
 fn capital(c: char) -> impl Iterator<Item = char> {
@@ -71,7 +119,9 @@ fn swap(text: &str) -> String {
 }
 
 fn initials(text: &str) -> String {
-    text.split_whitespace().filter_map(|word| word.chars().next()).collect()
+    text.split_whitespace()
+        .filter_map(|word| word.chars().next())
+        .collect()
 }
 
 fn connects(c: char) -> bool {
@@ -136,7 +186,10 @@ fn piece(text: &str) -> (Kind, usize) {
         return (Kind::End, 0);
     };
     let run = |holds: &dyn Fn(char) -> bool| -> usize {
-        text.chars().take_while(|&c| holds(c)).map(char::len_utf8).sum()
+        text.chars()
+            .take_while(|&c| holds(c))
+            .map(char::len_utf8)
+            .sum()
     };
     let small = |c: char| c.is_alphabetic() && !c.is_uppercase();
     if connects(first) {
@@ -156,7 +209,11 @@ fn piece(text: &str) -> (Kind, usize) {
             }
         } else {
             let rest = text.get(size..).unwrap_or_default();
-            let letters: usize = rest.chars().take_while(|&c| small(c)).map(char::len_utf8).sum();
+            let letters: usize = rest
+                .chars()
+                .take_while(|&c| small(c))
+                .map(char::len_utf8)
+                .sum();
             (Kind::Upper, size + letters)
         }
     } else if first.is_alphabetic() {
@@ -263,8 +320,13 @@ fn random(host: &mut Host<'_>, args: &[Value], among: impl Fn(&char) -> bool) ->
     let mut out = String::with_capacity(count);
     let mut pool = [0_u8; 256];
     while out.len() < count {
-        aws_lc_rs::rand::fill(&mut pool).map_err(|_| Failure::from("no randomness from the system"))?;
-        for byte in pool.iter().map(|&byte| usize::from(byte)).filter(|&byte| byte < limit) {
+        aws_lc_rs::rand::fill(&mut pool)
+            .map_err(|_| Failure::from("no randomness from the system"))?;
+        for byte in pool
+            .iter()
+            .map(|&byte| usize::from(byte))
+            .filter(|&byte| byte < limit)
+        {
             if out.len() < count
                 && let Some(c) = alphabet.get(byte % alphabet.len().max(1))
             {
