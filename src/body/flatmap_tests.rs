@@ -1,3 +1,5 @@
+//! The model of `flatmap_filter`, sentence by sentence: data, operations, result.
+
 use proptest::prelude::*;
 use serde_json::json;
 
