@@ -311,5 +311,4 @@ impl Checks {
 }
 
 #[cfg(test)]
-#[path = "cel/tests.rs"]
 mod tests;

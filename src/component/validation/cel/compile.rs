@@ -93,6 +93,9 @@ struct Checker<'e> {
 
 type Checked = Result<(Node, Ty), Broken>;
 
+/// The test of a macro, and what it makes of an element.
+type Parts = (Option<Node>, Option<(Node, Ty)>);
+
 impl Checker<'_> {
     fn node(&mut self, expr: &IdedExpr) -> Checked {
         self.depth += 1;
@@ -114,7 +117,10 @@ impl Checker<'_> {
                 let (mut nodes, mut ty) = (Vec::with_capacity(list.elements.len()), None);
                 for element in &list.elements {
                     let (node, element) = self.node(element)?;
-                    ty = Some(ty.map_or(element.clone(), |ty: Ty| ty.joined(&element)));
+                    ty = Some(match ty {
+                        None => element,
+                        Some(ty) => Ty::joined(ty, &element),
+                    });
                     nodes.push(node);
                 }
                 Ok((Node::List(nodes), Ty::list(ty.unwrap_or(Ty::Dyn))))
@@ -381,12 +387,7 @@ impl Checker<'_> {
         Ok((Node::Walk(Box::new(node)), ty))
     }
 
-    /// The test of a macro, and what it makes of an element.
-    fn parts(
-        &mut self,
-        walk: Walk,
-        rest: &[IdedExpr],
-    ) -> Result<(Option<Node>, Option<(Node, Ty)>), Broken> {
+    fn parts(&mut self, walk: Walk, rest: &[IdedExpr]) -> Result<Parts, Broken> {
         match (walk, rest) {
             (Walk::Map, [make]) => Ok((None, Some(self.node(make)?))),
             (Walk::Map, [test, make]) => {

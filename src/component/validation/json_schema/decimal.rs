@@ -104,7 +104,7 @@ impl Decimal {
         let rest = self.digits.iter().fold(0, |rest, digit| {
             (rest * 10 + u128::from(digit - b'0')) % modulus
         });
-        rest * power_of_ten(power, modulus) % modulus == 0
+        (rest * power_of_ten(power, modulus)).is_multiple_of(modulus)
     }
 
     fn small(&self) -> Option<u64> {
