@@ -46,7 +46,6 @@ fn read(text: &str, format: Format, strict: bool, dialect: Dialect, shared: &Sha
         strict,
         port: None,
         dialect,
-        origins: None,
     };
     let mut report = Report::default();
     let Some(document) = load::parse("fuzz", text, format, &options, &mut report) else {

@@ -97,13 +97,13 @@ pub fn load_in(
         strict: false,
         port,
         dialect: asked.unwrap_or_default(),
-        origins: opened.origins.clone(),
     };
     let read = Read {
         path: &path,
         name: &name,
         text: &text,
         format: opened.format,
+        origins: opened.origins.as_ref(),
     };
     let (mut document, found, dialect) = read.document(options, asked);
     report.problems.extend(found.problems);
@@ -187,6 +187,7 @@ struct Read<'a> {
     name: &'a str,
     text: &'a str,
     format: Format,
+    origins: Option<&'a Arc<Origins>>,
 }
 
 impl Read<'_> {
@@ -212,7 +213,14 @@ impl Read<'_> {
 
     fn once(&self, options: &LoadOptions) -> (Option<Document>, Report) {
         let mut report = Report::default();
-        let mut document = reading::parse(self.name, self.text, self.format, options, &mut report);
+        let mut document = reading::parse_rendered(
+            self.name,
+            self.text,
+            self.format,
+            options,
+            self.origins,
+            &mut report,
+        );
         if let Some(document) = document.as_mut() {
             self.path.clone_into(&mut document.file);
         }

@@ -52,8 +52,6 @@ pub struct LoadOptions {
     pub port: Option<u16>,
     /// Whose paths and methods are allowed.
     pub dialect: Dialect,
-    /// The templates that the text was rendered from, to tell places in them.
-    pub origins: Option<Arc<Origins>>,
 }
 
 /// Reads a configuration file. `None` when there is no object to decode: the report says why. A
@@ -115,6 +113,18 @@ pub fn parse(
     options: &LoadOptions,
     report: &mut Report,
 ) -> Option<Document> {
+    parse_rendered(name, text, format, options, None, report)
+}
+
+/// As [`parse`], of a text that was rendered from templates: findings are told in their files.
+pub fn parse_rendered(
+    name: &str,
+    text: &str,
+    format: Format,
+    options: &LoadOptions,
+    origins: Option<&Arc<Origins>>,
+    report: &mut Report,
+) -> Option<Document> {
     if text.len() > MAX_SIZE {
         let message = format!("the document is larger than {} MiB", MAX_SIZE >> 20);
         report.push(Problem::error(Code::TooDeep, "", message));
@@ -122,12 +132,12 @@ pub fn parse(
     }
     let first = report.problems.len();
     let read = syntax(text, format, report);
-    if options.origins.is_some() {
+    if origins.is_some() {
         unrendered(report.problems.get_mut(first..).unwrap_or_default());
     }
     let (root, marks) = read?;
     let mut source = Source::plain(name, text).with_marks(marks);
-    if let Some(origins) = &options.origins {
+    if let Some(origins) = origins {
         source = source.with_origins(Arc::clone(origins));
     }
     let mut root = match root {

@@ -269,10 +269,8 @@ impl Job {
             }
         };
         let file = self.files.len();
-        self.files.push(File {
-            name: path.display().to_string(),
-            text: Arc::from(text.as_str()),
-        });
+        self.files
+            .push(File::new(path.display().to_string(), text.as_str()));
         match parse::parse(file, &name, &text) {
             Ok(templates) => {
                 for (name, nodes) in templates {
@@ -292,7 +290,7 @@ impl Job {
         problem.hint.clone_from(&fault.hint);
         match self.files.get(fault.file) {
             Some(file) => {
-                let (line, column) = place_in(&file.text, fault.at);
+                let (line, column) = file.place(fault.at);
                 problem.at(line, column).in_file(&file.name)
             }
             None => problem,
@@ -351,10 +349,7 @@ pub fn render_text(text: &str, settings: &serde_json::Value) -> Result<String, S
         for (name, nodes) in templates {
             set.insert(name, (0, nodes));
         }
-        let file = File {
-            name: "main.tmpl".to_owned(),
-            text: Arc::from(text),
-        };
+        let file = File::new("main.tmpl", text);
         let mut host = Host::new(&world, vec![file]);
         let root = Value::of_json(settings, true);
         let done = exec::execute(&set, "main.tmpl", &root, &mut host);

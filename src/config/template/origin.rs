@@ -4,8 +4,8 @@
 //! Text of a template and of a partial (`include`) is followed byte by byte; what an action computes is
 //! placed at its `{{`. A partial that went through another function is placed at the action.
 
-use crate::config::source::{offset, place_in};
-use std::sync::Arc;
+use crate::config::source::offset;
+use std::sync::{Arc, OnceLock};
 
 /// One file that took part.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct File {
     pub name: String,
     /// Its text.
     pub text: Arc<str>,
+    /// Byte offsets at which the lines begin, once somebody asked.
+    lines: OnceLock<Vec<u32>>,
 }
 
 /// One piece of the output.
@@ -73,7 +75,7 @@ impl Origins {
         } else {
             0
         };
-        let (line, column) = place_in(&file.text, (segment.at + inside) as usize);
+        let (line, column) = file.place((segment.at + inside) as usize);
         Some(Spot {
             file: &file.name,
             line,
@@ -89,12 +91,39 @@ impl Origins {
 }
 
 impl File {
+    /// A file with this text.
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+            lines: OnceLock::new(),
+        }
+    }
+
+    fn lines(&self) -> &[u32] {
+        self.lines.get_or_init(|| {
+            let breaks = self.text.bytes().enumerate().filter(|&(_, b)| b == b'\n');
+            std::iter::once(0)
+                .chain(breaks.map(|(at, _)| offset(at + 1)))
+                .collect()
+        })
+    }
+
+    /// Line and column (from 1, columns in characters) of a byte.
+    pub fn place(&self, at: usize) -> (u32, u32) {
+        let at = at.min(self.text.len());
+        let index = self.lines().partition_point(|&start| start as usize <= at);
+        let index = index.saturating_sub(1);
+        let start = self.lines().get(index).copied().unwrap_or_default() as usize;
+        let before = self.text.as_bytes().get(start..at).unwrap_or_default();
+        let column = before.iter().filter(|&&b| b & 0xc0 != 0x80).count();
+        (offset(index + 1), offset(column + 1))
+    }
+
     /// The line of a number counted from 1, without its line break.
     pub fn line(&self, number: u32) -> Option<&str> {
-        let line = self
-            .text
-            .split('\n')
-            .nth((number as usize).checked_sub(1)?)?;
+        let start = *self.lines().get((number as usize).checked_sub(1)?)?;
+        let line = self.text.get(start as usize..)?.split('\n').next()?;
         Some(line.strip_suffix('\r').unwrap_or(line))
     }
 }

@@ -101,10 +101,7 @@ fn one(
         problem.pointer.clear();
         report.push(problem.in_file(&name));
     }
-    files.push(File {
-        name,
-        text: Arc::from(text),
-    });
+    files.push(File::new(name, text));
     value
 }
 

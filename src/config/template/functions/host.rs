@@ -1,7 +1,6 @@
 //! What functions know of the outside: environment, partials, clock, chance; and how much work is left.
 
 use super::{Entry, Failure, Given};
-use crate::config::source::place_in;
 use crate::config::template::exec::Set;
 use crate::config::template::origin::File;
 use crate::config::template::value::{Dict, Value};
@@ -61,7 +60,7 @@ impl<'w> Host<'w> {
     pub(crate) fn place(&self, file: usize, at: usize) -> (&str, u32, u32) {
         match self.files.get(file) {
             Some(file) => {
-                let (line, column) = place_in(&file.text, at);
+                let (line, column) = file.place(at);
                 (&file.name, line, column)
             }
             None => ("", 1, 1),
@@ -119,10 +118,7 @@ impl<'w> Host<'w> {
         self.used.push(path.clone());
         let file = match read {
             Ok(text) => {
-                self.files.push(File {
-                    name: path.display().to_string(),
-                    text: Arc::from(text),
-                });
+                self.files.push(File::new(path.display().to_string(), text));
                 Some(self.files.len() - 1)
             }
             Err(error) => {

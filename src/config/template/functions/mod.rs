@@ -11,6 +11,7 @@ pub(crate) mod dates;
 mod dicts;
 mod host;
 mod json;
+mod layout;
 mod lists;
 mod maths;
 mod paths;
