@@ -11,8 +11,8 @@ use cel::common::ast::{
     CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo,
 };
 
-/// Characters of an expression.
-pub(super) const LONGEST: usize = 32 << 10;
+/// Bytes of an expression.
+pub(super) const LONGEST: usize = 16 << 10;
 /// Levels of an expression: evaluation costs call stack for each.
 const DEEPEST: usize = 200;
 /// Call stack of the parser, which goes several calls deep for each level and each operator of a chain.
