@@ -191,7 +191,8 @@ fn expression<'v>(
     }
     if let Some(map) = item.as_object() {
         for key in map.keys() {
-            let known = key == "check_expr" || key.starts_with(['@', '$', '_', '#']);
+            let known = ["check_expr", "mod_expr"].contains(&key.as_str())
+                || key.starts_with(['@', '$', '_', '#']);
             if !known {
                 let place = format!("{}{}", s.pointer(), pointer_join(pointer, key));
                 let message = format!("nothing reads '{key}' of a check");
