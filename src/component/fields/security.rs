@@ -12,7 +12,10 @@ const CORS: &[Field] = &[
     )
     .or("[\"*\"]")
     .eg("[\"https://*.example.org\"]")
-    .differs("native: `*` in an origin stands for labels of a host only, and `*` alone together with `allow_credentials` refuses the file"),
+    .differs(
+        "native: `*` stands for labels of a host, or for a port where `is_development` is set; every origin \
+         together with `allow_credentials` refuses the file",
+    ),
     field(
         "allow_methods",
         List(&Known(&[
@@ -56,7 +59,7 @@ const CORS: &[Field] = &[
     field(
         "is_development",
         Flag,
-        "Origins with any port, such as `http://localhost:*`, are allowed.",
+        "Production never reads this file: origins such as `http://localhost:*` are allowed.",
     )
     .or("false")
     .ours(),
@@ -79,7 +82,8 @@ const HTTP: &[Field] = &[
         "host_proxy_headers",
         List(&Text),
         "Fields that name the host instead.",
-    ),
+    )
+    .differs("native: believed from `router.trusted_proxies` only"),
     field("ssl_redirect", Flag, "Send plain HTTP to HTTPS.").or("false"),
     field("ssl_host", Text, "To this host; the request's when absent."),
     field(
@@ -153,7 +157,8 @@ const BOTS: &[Field] = &[
         Int,
         "How many decisions are remembered; 0 is none.",
     )
-    .or("0"),
+    .or("0")
+    .differs("none are: all patterns are one automaton"),
     field("empty_user_agent_is_bot", Flag, "No user agent is a bot.").or("false"),
 ];
 
@@ -183,9 +188,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         "security/cors",
         &[E],
         Object(CORS),
-        "Pages of other origins may ask this endpoint.",
+        "Pages of other origins may ask this endpoint; in place of the service's rules.",
     )
-    .enterprise(),
+    .enterprise()
+    .differs("served in the native dialect"),
     entry(
         "security/http",
         &[S],
@@ -197,9 +203,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         "security/http",
         &[E],
         Object(HTTP),
-        "The same for one endpoint.",
+        "The same for one endpoint, on top of the service's.",
     )
-    .enterprise(),
+    .enterprise()
+    .differs("served in the native dialect"),
     entry(
         "security/bot-detector",
         &[S, E],
