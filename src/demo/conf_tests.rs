@@ -38,7 +38,10 @@ fn files() -> Vec<(String, Value)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path.ends_with("flexible/settings") {
+                // Values for templates, and no configuration.
+                continue;
+            } else if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "json") {
                 let text = fs::read_to_string(&path).unwrap();

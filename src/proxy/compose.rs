@@ -155,9 +155,10 @@ pub async fn read_for_stages(session: &mut Session, x: &mut Exchange) -> Result<
     let taken = take(session, std::iter::empty(), x);
     let body = read_body(session, x, &taken).await?;
     let head = SessionHead::new(session.as_downstream(), body.is_some());
-    let mut rewritten = Rewritten::of(&head);
+    // What a stage before made of the head stays.
+    let rewritten = &mut x.ctx.rewritten;
+    let rewritten = rewritten.get_or_insert_with(|| Box::new(Rewritten::of(&head)));
     rewritten.body = BodyRead::Whole(body);
-    x.ctx.rewritten = Some(Box::new(rewritten));
     Ok(())
 }
 
