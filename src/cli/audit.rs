@@ -187,7 +187,10 @@ fn text(findings: &[Finding], source: &Source, dialect: Dialect, paint: Paint) -
         }
         for pointer in finding.places.iter().take(SHOWN) {
             let place = match source.locate_key(pointer) {
-                Some((line, column)) => format!("{}:{line}:{column}: {pointer}", source.name),
+                Some(place) => {
+                    let spot = source.spot(place);
+                    format!("{}:{}:{}: {pointer}", spot.file, spot.line, spot.column)
+                }
                 None => pointer.clone(),
             };
             out.push_str(&paint.dim(&format!("\t{}", report::printable(&place))));
@@ -226,11 +229,12 @@ fn machine(findings: &[Finding], source: &Source) -> Value {
                 .places
                 .iter()
                 .map(|pointer| {
-                    let place = source.locate_key(pointer);
+                    let spot = source.locate_key(pointer).map(|place| source.spot(place));
                     json!({
                         "pointer": pointer,
-                        "line": place.map(|(line, _)| line),
-                        "column": place.map(|(_, column)| column),
+                        "file": spot.map(|spot| spot.file),
+                        "line": spot.map(|spot| spot.line),
+                        "column": spot.map(|spot| spot.column),
                     })
                 })
                 .collect();

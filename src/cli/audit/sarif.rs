@@ -78,11 +78,11 @@ fn described(rule: &Rule) -> Value {
 fn result(index: usize, finding: &Finding, pointer: &str, source: &Source) -> Value {
     let rule = finding.rule;
     // A code host shows nothing without a line: what is about the whole file stands at its beginning.
-    let (line, column) = source.locate_key(pointer).unwrap_or((1, 1));
+    let spot = source.spot(source.locate_key(pointer).unwrap_or((1, 1)));
     let place = json!({
         "physicalLocation": {
-            "artifactLocation": {"uri": uri(&source.name)},
-            "region": {"startLine": line, "startColumn": column},
+            "artifactLocation": {"uri": uri(spot.file)},
+            "region": {"startLine": spot.line, "startColumn": spot.column},
         },
         "logicalLocations": [{"fullyQualifiedName": pointer, "kind": "member"}],
     });

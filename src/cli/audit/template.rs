@@ -23,9 +23,10 @@ pub(super) fn render(written: &str, findings: &[Finding]) -> Result<String, Stri
             let known = Severity::ALL
                 .iter()
                 .find(|severity| severity.word() == word);
-            Ok(text(known.map_or(word.clone(), |severity| {
-                painted(*severity, Paint::stderr())
-            })))
+            Ok(match known {
+                Some(severity) => text(painted(*severity, Paint::stderr())),
+                None => text(word),
+            })
         })
         .parse(written)
         .map_err(failed)?;
