@@ -11,6 +11,7 @@ mod bodies;
 mod documents;
 mod flatmap;
 mod heads;
+mod lua;
 mod martian;
 mod router;
 mod telemetry;
@@ -28,6 +29,7 @@ fn main() {
     heads::all(&mut criterion);
     martian::all(&mut criterion);
     bodies::all(&mut criterion);
+    lua::all(&mut criterion);
     documents::all(&mut criterion);
     flatmap::all(&mut criterion);
     telemetry::all(&mut criterion);

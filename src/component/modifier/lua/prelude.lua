@@ -87,6 +87,11 @@ dofile = function(path)
   return f()
 end
 
+-- Whole cycles: by small steps the collector does not keep up with large strings, and the memory of a script
+-- would be full of what nobody needs.
+collectgarbage("setstepmul", 0)
+collectgarbage("setpause", 150)
+
 -- Finalizers run where no clock reaches them.
 newproxy = nil
 
