@@ -113,6 +113,7 @@ fn a_proxy_script_changes_request_and_data() {
     let settings = json!({
         "pre": "local r = request.load() r:params('Id', '9') r:headers('X-P', '1') kept = r:method()",
         "post": "local r = response.load() local d = r:data()
+            d:set('caught', select(2, pcall(error, 'e')))
             d:set('added', 5) d:set('name', d:get('name') .. '!') d:del('email') d:set('kept', kept)
             r:headers('X-From-Lua', 'yes')",
     });
@@ -122,7 +123,7 @@ fn a_proxy_script_changes_request_and_data() {
         let answer = gateway.get("/p/7");
         assert_eq!(
             answer.text(),
-            r#"{"added":5,"kept":"GET","n":1.0,"name":"Ada!"}"#
+            r#"{"added":5,"caught":"e","kept":"GET","n":1.0,"name":"Ada!"}"#
         );
         assert_eq!(answer.header("x-from-lua"), Some("yes"));
         let request = origin.requests().pop().unwrap();

@@ -5,7 +5,7 @@
 //! at service level; a script has a time and a memory of its own (`timeout`, `max_memory`).
 
 use super::HeadScript;
-use crate::base::{Code, Dialect, Error, Problem, Reply};
+use crate::base::{Code, Dialect, Error, Problem, Reason, Reply};
 use crate::component::{Component, EndpointDraft, ServiceDraft};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
@@ -95,7 +95,7 @@ impl Stage {
     /// with 500.
     fn refuse(&self, mut error: Error, ctx: &mut Ctx) -> Outcome {
         if self.whole_service {
-            error.exposed = None;
+            error = Error::new(Reason::ScriptFailed, error.text);
         }
         if self.dialect == Dialect::Native {
             return Err(error);

@@ -4,6 +4,8 @@
 //! Differs from KrakenD: sources are compiled once and what does not compile refuses the file; `timeout` and
 //! `max_memory` are settings of ours. The rest is the table of its documentation.
 
+#[cfg(test)]
+mod bounds_tests;
 mod ctx;
 mod data;
 mod fault;

@@ -49,8 +49,10 @@ struct Script {
     post: Option<Chunk>,
     open: bool,
     limits: Limits,
-    /// Every inline text, for what it mentions.
-    inline: String,
+    /// What the texts speak of.
+    body: bool,
+    params: bool,
+    request: bool,
 }
 
 /// A script at the head of an endpoint or of the service.
@@ -96,26 +98,21 @@ impl Script {
         } else {
             Ok(None)
         };
+        let sources = sources.ok()?;
+        let rereads = live && !files.is_empty();
+        let speaks = |word: &str| rereads || mentions(&inline, &sources.text, word);
         Some(Self {
-            sources: Arc::new(sources.ok()?),
+            body: speaks("body"),
+            params: speaks("params"),
+            request: speaks("request"),
+            sources: Arc::new(sources),
             pre: pre.ok()?,
             post: post.ok()?,
             files,
             live,
             open,
             limits,
-            inline,
         })
-    }
-
-    /// Whether a script may use a word. `live` sources and code that is loaded at run time may use any.
-    fn mentions(&self, word: &str) -> bool {
-        if self.live && !self.files.is_empty() {
-            return true;
-        }
-        [self.inline.as_bytes(), &self.sources.text]
-            .iter()
-            .any(|text| found(text, word).next().is_some() || loads_code(text))
     }
 
     fn runs_before(&self) -> bool {
@@ -155,6 +152,13 @@ impl Script {
         }
         Ok(Started { vm, sources })
     }
+}
+
+/// Whether a script may use a word; code that is loaded at run time may use any.
+fn mentions(inline: &str, sources: &[u8], word: &str) -> bool {
+    [inline.as_bytes(), sources]
+        .iter()
+        .any(|text| found(text, word).next().is_some() || loads_code(text))
 }
 
 /// Where a word stands in a text.
@@ -277,7 +281,7 @@ impl HeadScript {
 
     /// Whether the script may look at the body.
     pub fn reads_body(&self) -> bool {
-        self.0.mentions("body")
+        self.0.body
     }
 
     /// Runs the script on a request.
@@ -292,7 +296,7 @@ impl HeadScript {
     ) -> Result<Box<Rewritten>, Error> {
         let params = match &own.params {
             Some(params) => params.clone(),
-            None if self.0.mentions("params") => path_params(ctx),
+            None if self.0.params => path_params(ctx),
             None => Vec::new(),
         };
         let subject = HeadSubject {
@@ -347,7 +351,7 @@ impl PipeScript {
 
     /// Whether `post` may look at a body that was not decoded.
     pub fn reads_body(&self) -> bool {
-        self.script.post.is_some() && self.script.mentions("body")
+        self.script.post.is_some() && self.script.body
     }
 
     /// Sources and `pre`; [`PipeStage::before`].
@@ -406,7 +410,7 @@ impl PipeScript {
         Step::Wait(Box::pin(async move {
             let place = std::ptr::from_ref(request).addr();
             let paused: Option<Paused> = ctx.kept.take(self.owner(), place);
-            let subject = match self.script.mentions("request") {
+            let subject = match self.script.request {
                 true => Subject::Request(Box::new(request.clone())),
                 false => Subject::Nothing,
             };

@@ -80,7 +80,7 @@ impl Vm {
             Scope::Head => loader(&lua, "ctx", || CtxObject)?,
             Scope::Pipe => loader(&lua, "request", || RequestObject)?,
         }
-        let help = helpers(&lua, open, meter.clone())?;
+        let help = helpers(&lua, open)?;
         let prelude = lua.load(COMPILED.as_slice()).set_mode(ChunkMode::Binary);
         prelude.call::<()>((help, open))?;
         // A script's own memory: what the libraries take is not counted.
@@ -155,9 +155,9 @@ fn loader<T: UserData + Send + Sync + 'static>(
 }
 
 /// What the prelude needs of the gateway.
-fn helpers(lua: &Lua, open: bool, meter: Arc<Meter>) -> mlua::Result<Table> {
+fn helpers(lua: &Lua, open: bool) -> mlua::Result<Table> {
     let help = lua.create_table_with_capacity(0, 12)?;
-    help.raw_set("dead", lua.create_function(move |_, ()| Ok(meter.over()))?)?;
+    help.raw_set("dead", lua.create_function(dead)?)?;
     help.raw_set(
         "told",
         lua.create_function(|_, error: Value| Ok(fault::message(&error)))?,
@@ -177,6 +177,12 @@ fn helpers(lua: &Lua, open: bool, meter: Arc<Meter>) -> mlua::Result<Table> {
         help.raw_set("getinfo", lua.create_function(getinfo)?)?;
     }
     Ok(help)
+}
+
+/// Whether the time of the run that is under way is over.
+fn dead(lua: &Lua, (): ()) -> mlua::Result<bool> {
+    let state = lua.app_data_ref::<State>();
+    Ok(state.is_some_and(|state| state.link.meter.over()))
 }
 
 fn encode(_: &Lua, args: MultiValue) -> mlua::Result<String> {
