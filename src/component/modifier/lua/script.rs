@@ -87,10 +87,18 @@ impl Script {
         };
         s.known(&keys);
         let files = files(s);
-        let live = s.bool_or("live", false);
+        let mut live = s.bool_or("live", false);
         let open = s.bool_or("allow_open_libs", false);
         let limits = limits(s);
-        let sources = source::read(&files).map_err(|bad| refuse(s, "sources", bad));
+        let sources = match source::read(&files) {
+            Err(bad) if bad.missing => {
+                // KrakenD starts and fails every request; ours fail until the file is there.
+                live = true;
+                warn_missing(s, bad);
+                Ok(Sources::default())
+            }
+            other => other.map_err(|bad| refuse(s, "sources", bad)),
+        };
         let mut inline = String::new();
         let pre = text(s, "pre", &mut inline);
         let post = if with_post {
@@ -261,13 +269,25 @@ fn text(s: &mut Settings<'_>, key: &str, all: &mut String) -> Result<Option<Chun
     Ok(Some(chunk))
 }
 
-fn refuse(s: &mut Settings<'_>, key: &str, bad: BadSource) {
+/// The place of a source, or of the inline text under this key.
+fn place(s: &Settings<'_>, key: &str, bad: &BadSource) -> String {
     let pointer = s.pointer_of(key);
     let list = s.value(key).is_some_and(serde_json::Value::is_array);
-    let pointer = match bad.file {
+    match bad.file {
         Some(at) if list => pointer_join(&pointer, &at.to_string()),
         _ => pointer,
-    };
+    }
+}
+
+fn warn_missing(s: &mut Settings<'_>, bad: BadSource) {
+    let pointer = place(s, "sources", &bad);
+    let text = format!("{}; every request fails until it can", bad.text);
+    let problem = Problem::warning(Code::BadValue, pointer, text).hint(bad.hint);
+    s.report().push(problem);
+}
+
+fn refuse(s: &mut Settings<'_>, key: &str, bad: BadSource) {
+    let pointer = place(s, key, &bad);
     let problem = Problem::error(Code::BadValue, pointer, bad.text).hint(bad.hint);
     s.report().push(problem);
 }

@@ -2,7 +2,8 @@
 //! run loads.
 //!
 //! Differs from KrakenD: what cannot be read or compiled refuses the file, as does an MD5 that does not
-//! match, where KrakenD leaves the script out; with `live` the MD5 is checked at every reading.
+//! match, where KrakenD leaves the script out; with `live` the MD5 is checked at every reading. A file that is
+//! not there is looked for at each request, which fails until it is: KrakenD starts on such a configuration.
 
 use super::fault::{self, POST, PRE, SOURCES};
 use super::md5;
@@ -70,6 +71,8 @@ pub(super) struct BadSource {
     pub(super) text: String,
     /// What to do about it.
     pub(super) hint: &'static str,
+    /// Whether the file is not there at all.
+    pub(super) missing: bool,
 }
 
 /// Reads and compiles the sources.
@@ -98,6 +101,7 @@ pub(super) fn read(files: &[File]) -> Result<Sources, BadSource> {
             file: Some(at),
             text,
             hint: "correct the script; the file is refused rather than served without it",
+            missing: false,
         }
     })?;
     Ok(Sources {
@@ -112,6 +116,7 @@ fn read_file(at: usize, file: &File) -> Result<Vec<u8>, BadSource> {
         file: Some(at),
         text,
         hint,
+        missing: false,
     };
     let unreadable = |why: String| {
         bad(
@@ -119,13 +124,15 @@ fn read_file(at: usize, file: &File) -> Result<Vec<u8>, BadSource> {
             "paths are relative to the directory in which the gateway is started",
         )
     };
-    let size = std::fs::metadata(&file.path)
-        .map_err(|e| unreadable(e.to_string()))?
-        .len();
+    let failed = |e: std::io::Error| BadSource {
+        missing: e.kind() == std::io::ErrorKind::NotFound,
+        ..unreadable(e.to_string())
+    };
+    let size = std::fs::metadata(&file.path).map_err(failed)?.len();
     if size > MAX_TEXT {
         return Err(unreadable(format!("larger than {MAX_TEXT} bytes")));
     }
-    let text = std::fs::read(&file.path).map_err(|e| unreadable(e.to_string()))?;
+    let text = std::fs::read(&file.path).map_err(failed)?;
     if let Some(wanted) = &file.md5 {
         let found = md5::hex(&text);
         if !found.eq_ignore_ascii_case(wanted) {
@@ -160,6 +167,7 @@ pub(super) fn inline(text: &str, is_post: bool) -> Result<Chunk, BadSource> {
         file: None,
         text,
         hint: "correct the script; the file is refused rather than served without it",
+        missing: false,
     })
 }
 
