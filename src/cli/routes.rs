@@ -23,8 +23,9 @@ pub fn table(gateway: &Gateway) -> String {
     }
     let own = gateway.builtins.len();
     out.push_str(&format!(
-        "{} routes, and {own} of the gateway itself\n",
-        rows.len()
+        "{} route{}, and {own} of the gateway itself\n",
+        rows.len(),
+        if rows.len() == 1 { "" } else { "s" }
     ));
     out
 }

@@ -270,7 +270,19 @@ fn secrets(facts: &Facts<'_>) -> Places {
     for namespace in facts.all() {
         walk(&namespace.value, &namespace.pointer, &mut found);
     }
+    found.retain(|pointer| !computed(facts, pointer));
     at(found)
+}
+
+/// Whether a value is made by a template: then the secret does not stand in any file of ours.
+fn computed(facts: &Facts<'_>, pointer: &str) -> bool {
+    let source = &facts.document.source;
+    let Some(place) = source.locate(pointer) else {
+        return false;
+    };
+    let spot = source.spot(place);
+    // A line that reads otherwise once it is rendered is made of an action.
+    spot.text != source.line(place.0) && spot.text.is_some_and(|line| line.contains("{{"))
 }
 
 /// A text that names a secret and is none.
