@@ -409,15 +409,28 @@ fn requests_and_components_share_nothing() {
 }
 
 #[test]
+fn a_source_that_is_not_there_fails_requests_until_it_is() {
+    let origin = Origin::json(r#"{"a":1}"#);
+    let script = json!({"sources": ["late.lua"]});
+    let config = json!({"endpoints": [
+        endpoint("/x", "modifier/lua-proxy", script, &[backend(&origin)]),
+        {"endpoint": "/y", "backend": [backend(&origin)]},
+    ]});
+    both(&config, |gateway, _| {
+        assert_eq!(gateway.get("/x").status(), 500);
+        assert_eq!(gateway.get("/y").status(), 200);
+        assert!(gateway.stderr().contains("late.lua cannot be read"));
+        std::fs::write(gateway.folder().join("late.lua"), "x = 1").expect("a file");
+        assert_eq!(gateway.get("/x").status(), 200);
+    });
+}
+
+#[test]
 fn what_cannot_run_is_refused_with_its_place() {
     let origin = Origin::json("{}");
     let config = |settings: Value| json!({"endpoints": [endpoint("/x", "modifier/lua-proxy", settings, &[backend(&origin)])]});
     let good = "function f() end\n";
     for (settings, parts) in [
-        (
-            json!({"sources": ["none.lua"]}),
-            ["none.lua cannot be read", "sources/0"],
-        ),
         (
             json!({"sources": ["good.lua", "bad.lua"]}),
             ["bad.lua:2: ", "sources/1"],
