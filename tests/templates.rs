@@ -241,32 +241,39 @@ fn settings_that_cannot_be_read_are_told_with_their_place() {
 }
 
 #[test]
-fn a_partial_that_is_missing_refuses_a_native_start_only() {
-    let without = || {
-        layout(8080, "http://a").file(
+fn a_partial_that_is_missing_is_empty_with_a_warning_at_its_include() {
+    let include = "{{ include \"backend.json\" }},";
+    let without = ENDPOINT.replace(include, "{{ include \"gone.json\" }}");
+    for dialect in ["native", "krakend"] {
+        let setup = layout(8080, "http://a").file("templates/endpoint.tmpl", &without);
+        let output = check(setup, &["--compat", dialect]);
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        let wanted = "templates/endpoint.tmpl:5:8: warning[HG0007] include: partials/gone.json: ";
+        assert!(output.stderr.contains(wanted), "{output:#?}");
+    }
+}
+
+#[test]
+fn a_partial_that_is_lost_while_running_refuses_the_reload() {
+    let origin = Origin::json(r#"{"id":1}"#);
+    let port = ports::free();
+    let setup = layout(port, &origin.url())
+        .file(
             "templates/endpoint.tmpl",
-            &ENDPOINT.replace(
-                "{{ include \"backend.json\" }},",
-                "{{ include \"gone.json\" }}",
-            ),
+            &ENDPOINT.replace("json\" }},", "json\" }}"),
         )
-    };
-    let native = check(without(), &[]);
-    assert_eq!(native.code, Some(1));
-    assert!(
-        native
-            .stderr
-            .contains("error[HG0007] include: partials/gone.json: "),
-        "{native:#?}"
-    );
-    let krakend = check(without(), &["--compat", "krakend"]);
-    assert_eq!(krakend.code, Some(0), "{krakend:#?}");
-    assert!(
-        krakend
-            .stderr
-            .contains("warning[HG0007] include: partials/gone.json: "),
-        "{krakend:#?}"
-    );
+        .file("partials/backend.json", "\"group\": \"one\",");
+    let process = run(setup, port, &[]);
+    fs::remove_file(process.folder().join("partials/backend.json")).unwrap();
+    process.signal("HUP");
+    eventually("the refusal", || {
+        let told = process.stdout();
+        told.contains("the partial partials/backend.json is gone")
+            .then_some(())
+    });
+    let answer = Client::connect(port).get("/a");
+    assert_eq!(answer.json(), json!({"one": {"id": 1}}));
+    process.signal("TERM");
 }
 
 #[test]
@@ -283,7 +290,7 @@ fn a_template_without_fc_enable_is_recognised() {
 fn a_partial_with_actions_is_told_to_be_a_template() {
     let said = refused("partials/backend.json", "\"encoding\": {{ .x }}");
     assert!(
-        said.contains("partials/backend.json:1:13: error[HG0002]")
+        said.contains("partials/backend.json:1:14: error[HG0002]")
             && said.contains("belongs into FC_TEMPLATES"),
         "{said}"
     );
@@ -427,38 +434,33 @@ fn corpus() -> Vec<PathBuf> {
 #[test]
 fn real_templates_render_as_krakend_renders_them() {
     for folder in corpus() {
-        let golden: Value = match fs::read_to_string(folder.join("GOLDEN.json")) {
-            Ok(text) => serde_json::from_str(&text).unwrap(),
-            Err(_) => continue,
-        };
-        let Some(variables) = golden["env"]
-            .as_object()
-            .filter(|env| env.contains_key("FC_ENABLE"))
-        else {
+        let Ok(text) = fs::read_to_string(folder.join("GOLDEN.json")) else {
             continue;
         };
-        let scratch = tempfile::tempdir().unwrap();
-        let out = scratch.path().join("out.json");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hanzo-gateway"));
-        command.current_dir(&folder).env_clear();
-        for (name, value) in variables {
-            command.env(name, value.as_str().unwrap());
+        let golden: Value = serde_json::from_str(&text).unwrap();
+        if golden["env"].get("FC_ENABLE").is_some() {
+            renders_as_recorded(&folder, &golden, "krakend");
+            renders_as_recorded(&folder, &golden, "native");
         }
-        command
-            .env("FC_OUT", &out)
-            .args(["check", "--compat", "krakend", "-c"]);
-        let output = command
-            .arg(golden["config"].as_str().unwrap())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            output.status.code().map(i64::from),
-            golden["check"].as_i64(),
-            "{folder:?}: {said}"
-        );
-        if let Some(wanted) = golden["rendered"].as_str() {
-            assert_eq!(fs::read_to_string(&out).unwrap(), wanted, "{folder:?}");
-        }
+    }
+}
+
+fn renders_as_recorded(folder: &Path, golden: &Value, dialect: &str) {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hanzo-gateway"));
+    command.current_dir(folder).env_clear();
+    for (name, value) in golden["env"].as_object().unwrap() {
+        command.env(name, value.as_str().unwrap());
+    }
+    let file = golden["config"].as_str().unwrap();
+    command.env("FC_OUT", &out);
+    command.args(["check", "--compat", dialect, "-c", file]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let code = output.status.code().map(i64::from);
+    assert_eq!(code, golden["check"].as_i64(), "{folder:?}: {said}");
+    if let Some(wanted) = golden["rendered"].as_str() {
+        assert_eq!(fs::read_to_string(&out).unwrap(), wanted, "{folder:?}");
     }
 }

@@ -34,6 +34,8 @@ pub struct Loaded {
     /// Every file and folder it was read from: the file, and with flexible configuration settings,
     /// partials and templates.
     pub read: Vec<PathBuf>,
+    /// The partials among them that are not there.
+    pub missing: Vec<PathBuf>,
 }
 
 /// The environment of this process. What is no Unicode cannot mean anything to us.
@@ -81,7 +83,7 @@ pub fn load_in(
         hint_at_templates(&path, &mut report);
     }
     let opened = match &flexible {
-        Some(flexible) => rendered(flexible, &path, env, asked, &mut report),
+        Some(flexible) => rendered(flexible, &path, env, &mut report),
         None => plain(&path, &mut report),
     };
     let Some(text) = opened.text else {
@@ -89,6 +91,7 @@ pub fn load_in(
         return Loaded {
             source,
             read: opened.read,
+            missing: opened.missing,
             ..Loaded::nothing(String::new(), report, asked)
         };
     };
@@ -128,6 +131,7 @@ pub fn load_in(
         report,
         dialect,
         read: opened.read,
+        missing: opened.missing,
     }
 }
 
@@ -137,6 +141,7 @@ struct Opened {
     format: Format,
     origins: Option<Arc<Origins>>,
     read: Vec<PathBuf>,
+    missing: Vec<PathBuf>,
 }
 
 fn plain(path: &Path, report: &mut Report) -> Opened {
@@ -146,25 +151,23 @@ fn plain(path: &Path, report: &mut Report) -> Opened {
         format,
         origins: None,
         read: vec![path.to_owned()],
+        missing: Vec::new(),
     }
 }
 
-/// What a template gives. KrakenD takes a partial that is not there for empty; only who asks for its
-/// dialect gets that, with a warning: the partial may hold a protection.
 fn rendered(
     flexible: &Flexible,
     path: &Path,
     env: &[(String, String)],
-    asked: Option<Dialect>,
     report: &mut Report,
 ) -> Opened {
-    let strict = asked != Some(Dialect::Krakend);
-    let rendered = flexible.render(path, env, strict, report);
+    let rendered = flexible.render(path, env, report);
     Opened {
         text: rendered.text,
         format: rendered.format,
         origins: Some(rendered.origins),
         read: rendered.read,
+        missing: rendered.missing,
     }
 }
 
@@ -177,6 +180,7 @@ impl Loaded {
             report,
             dialect: dialect.unwrap_or_default(),
             read: Vec::new(),
+            missing: Vec::new(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub fn run(args: &Run, krakend: bool) -> u8 {
         return fail("the configuration is refused; nothing was started");
     };
     let logging = compiled.listen.logging.clone().unwrap_or_default();
-    let reload = reload(args, krakend, loaded.read, dialect);
+    let reload = reload(args, krakend, loaded.read, loaded.missing, dialect);
     serve(
         compiled,
         shared,
@@ -95,7 +95,13 @@ fn refuse_unprotected(loaded: &mut Loaded, allowed: bool) {
     }
 }
 
-fn reload(args: &Run, krakend: bool, read: Vec<PathBuf>, dialect: Dialect) -> Reload {
+fn reload(
+    args: &Run,
+    krakend: bool,
+    read: Vec<PathBuf>,
+    missing: Vec<PathBuf>,
+    dialect: Dialect,
+) -> Reload {
     let (input, port) = (args.input.clone(), args.port);
     let file = read.first().cloned().unwrap_or_default();
     let files = Arc::new(ArcSwap::from_pointee(read));
@@ -108,6 +114,7 @@ fn reload(args: &Run, krakend: bool, read: Vec<PathBuf>, dialect: Dialect) -> Re
         read: Box::new(move |shared| {
             let mut loaded = input::load(&input, krakend, port, shared, debug);
             refuse_unprotected(&mut loaded, allowed);
+            refuse_lost(&mut loaded, &missing);
             watch(&watched, &loaded);
             let source = &loaded.source;
             let lines = |report: &Report| {
@@ -132,6 +139,17 @@ fn variable(name: &str) -> Option<String> {
         .into_iter()
         .find(|(n, v)| n == name && !v.is_empty())
         .map(|(_, value)| value)
+}
+
+/// A partial that was there at the start and is gone may have held a protection: the running
+/// configuration stays.
+fn refuse_lost(loaded: &mut Loaded, missing: &[PathBuf]) {
+    for path in loaded.missing.iter().filter(|path| !missing.contains(path)) {
+        let message = format!("the partial {} is gone", path.display());
+        let problem = Problem::error(Code::Template, "", message);
+        let hint = "put it back, or take its `include` out of the template";
+        loaded.report.push(problem.hint(hint));
+    }
 }
 
 /// What is watched from now on. A file that is refused may not have come to all it would read.

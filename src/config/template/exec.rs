@@ -178,7 +178,13 @@ impl Run<'_, '_, '_> {
         match &value {
             Value::Text(text, Some(Origin(file))) => self.write_from(text, *file, 0, true),
             Value::Text(text, None) => self.write(text, pipe.at, false),
-            other => self.write(&print::action(other), pipe.at, false),
+            other => {
+                let text = print::action(other);
+                if let Some(message) = print::overspent() {
+                    return self.fail_at(pipe.at, message, None);
+                }
+                self.write(&text, pipe.at, false)
+            }
         }
     }
 
@@ -504,7 +510,14 @@ impl Run<'_, '_, '_> {
         }
         self.depth -= 1;
         self.at = at;
-        match self.host.call(entry, &args) {
+        let given = self.host.call(entry, &args);
+        for missing in self.host.missing.iter_mut().rev() {
+            if missing.place.is_some() {
+                break;
+            }
+            missing.place = Some((self.file, at));
+        }
+        match given {
             Ok(value) => Ok(value),
             Err(fault) => {
                 let message = format!("error calling {name}: {}", fault.message);

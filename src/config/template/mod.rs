@@ -20,7 +20,7 @@ mod value;
 use super::load::{Format, MAX_SIZE};
 use super::source::place_in;
 use crate::base::{Code, Problem, Report};
-use functions::{Host, World};
+use functions::{Host, Missing, World};
 use origin::{File, Origins};
 use parse::Fault;
 use std::io::Read as _;
@@ -56,6 +56,8 @@ pub struct Rendered {
     pub origins: Arc<Origins>,
     /// Every file and folder that was looked at, the main file first.
     pub read: Vec<PathBuf>,
+    /// The partials that are not there.
+    pub missing: Vec<PathBuf>,
 }
 
 impl Flexible {
@@ -77,18 +79,12 @@ impl Flexible {
         })
     }
 
-    /// Renders a file. The environment is what `env` sees; `strict` makes a partial that is not there an
-    /// error, which KrakenD takes for empty.
-    pub fn render(
-        &self,
-        path: &Path,
-        env: &[(String, String)],
-        strict: bool,
-        report: &mut Report,
-    ) -> Rendered {
+    /// Renders a file. The environment is what `env` sees. A partial that is not there is empty, as in
+    /// KrakenD, with a warning.
+    pub fn render(&self, path: &Path, env: &[(String, String)], report: &mut Report) -> Rendered {
         let work = || {
             let mut report = Report::default();
-            let rendered = self.here(path, env, strict, &mut report);
+            let rendered = self.here(path, env, &mut report);
             (rendered, report)
         };
         let done = std::thread::scope(|scope| {
@@ -108,23 +104,19 @@ impl Flexible {
                     format: Format::Json,
                     origins: Arc::default(),
                     read: vec![path.to_owned()],
+                    missing: Vec::new(),
                 }
             }
         }
     }
 
-    fn here(
-        &self,
-        path: &Path,
-        env: &[(String, String)],
-        strict: bool,
-        report: &mut Report,
-    ) -> Rendered {
+    fn here(&self, path: &Path, env: &[(String, String)], report: &mut Report) -> Rendered {
         let mut job = Job {
             files: Vec::new(),
             read: vec![path.to_owned()],
+            missing: Vec::new(),
         };
-        let done = self.run(&mut job, path, env, strict, report);
+        let done = self.run(&mut job, path, env, report);
         let (text, segments) = match done {
             Some(output) if !report.has_errors() => (Some(output.text), output.segments),
             _ => (None, Vec::new()),
@@ -137,6 +129,7 @@ impl Flexible {
             format: self.out.as_deref().map(Format::of).unwrap_or_default(),
             origins: Arc::new(Origins::new(job.files, segments)),
             read: job.read,
+            missing: job.missing,
         }
     }
 
@@ -145,7 +138,6 @@ impl Flexible {
         job: &mut Job,
         path: &Path,
         env: &[(String, String)],
-        strict: bool,
         report: &mut Report,
     ) -> Option<exec::Output> {
         let set = self.set(job, path, report);
@@ -170,17 +162,14 @@ impl Flexible {
         job.files = std::mem::take(&mut host.files);
         job.read.append(&mut host.used);
         let tied = std::mem::take(&mut host.tied);
-        for (path, why) in &host.missing {
-            let message = format!("include: {}: {why}", path.display());
-            let problem = match strict {
-                true => Problem::error(Code::Template, "", message),
-                false => Problem::warning(Code::Template, "", message),
-            };
-            report.push(problem.hint("KrakenD includes nothing then, and says nothing"));
-        }
+        let missing = std::mem::take(&mut host.missing);
         drop(host);
         drop(root);
         exec::untie(tied);
+        for missing in missing {
+            report.push(job.without(&missing));
+            job.missing.push(missing.path);
+        }
         match done {
             Ok(output) => Some(output),
             Err(fault) => {
@@ -239,6 +228,7 @@ impl Flexible {
 struct Job {
     files: Vec<File>,
     read: Vec<PathBuf>,
+    missing: Vec<PathBuf>,
 }
 
 impl Job {
@@ -285,14 +275,29 @@ impl Job {
     }
 
     fn problem(&self, fault: &Fault) -> Problem {
-        let mut problem =
-            Problem::error(Code::Template, "", format!("template: {}", fault.message));
+        let message = format!("template: {}", fault.message);
+        let mut problem = Problem::error(Code::Template, "", message);
         problem.hint.clone_from(&fault.hint);
-        match self.files.get(fault.file) {
+        self.placed(problem, fault.file, fault.at)
+    }
+
+    fn placed(&self, problem: Problem, file: usize, at: usize) -> Problem {
+        match self.files.get(file) {
             Some(file) => {
-                let (line, column) = file.place(fault.at);
+                let (line, column) = file.place(at);
                 problem.at(line, column).in_file(&file.name)
             }
+            None => problem,
+        }
+    }
+
+    fn without(&self, missing: &Missing) -> Problem {
+        let message = format!("include: {}: {}", missing.path.display(), missing.why);
+        let problem = Problem::warning(Code::Template, "", message).hint(
+            "nothing is inserted, as in KrakenD, which says nothing; what should stand there is off",
+        );
+        match missing.place {
+            Some((file, at)) => self.placed(problem, file, at),
             None => problem,
         }
     }

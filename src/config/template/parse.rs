@@ -709,6 +709,9 @@ fn plain(message: &str) -> String {
         let token = rest.split_once(" (").map_or(rest, |(_, token)| token);
         return format!("unexpected {} in operand", token.trim_end_matches(')'));
     }
+    if message.starts_with("expected RightParen") {
+        return "unclosed left paren".to_owned();
+    }
     match message {
         "empty command" => "missing value for command".to_owned(),
         other => other.to_owned(),

@@ -1,11 +1,36 @@
 //! How Go prints: `fmt.Sprint`, `fmt.Sprintf` and `strconv`, as far as templates can reach them.
 
 use super::value::{MAX_DEPTH, Value, Width};
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Longest width or precision of a verb; Go's own bound is a million.
 const MAX_WIDTH: usize = 10_000;
+
+/// How much one rendering may print, in bytes: values share their parts, so that a small one may be endless
+/// to print.
+const MOST: usize = 256 << 20;
+
+/// What a value inside another one counts besides its text.
+const EACH: usize = 256;
+
+thread_local! {
+    /// What is left of it; each rendering has a thread of its own.
+    static LEFT: Cell<usize> = const { Cell::new(MOST) };
+}
+
+/// Takes from what is left; false when there is nothing any more, and then nothing is printed.
+fn spend(bytes: usize) -> bool {
+    let left = LEFT.get().saturating_sub(bytes);
+    LEFT.set(left);
+    left > 0
+}
+
+/// Why what was printed cannot be used: it is not all there.
+pub(crate) fn overspent() -> Option<String> {
+    (LEFT.get() == 0).then(|| format!("the template prints more than {} MiB", MOST >> 20))
+}
 
 /// A float as `%v` prints it: its shortest digits, from 1e+06 on and below 1e-04 in e-notation.
 pub(crate) fn float(value: f64) -> String {
@@ -83,6 +108,7 @@ fn positional(digits: &str, exponent: i32) -> String {
 pub(crate) fn show(value: &Value) -> String {
     let mut out = String::new();
     value_into(&mut out, value, 0, false);
+    spend(out.len());
     out
 }
 
@@ -97,6 +123,9 @@ pub(crate) fn action(value: &Value) -> String {
 fn value_into(out: &mut String, value: &Value, depth: usize, go: bool) {
     if depth > MAX_DEPTH {
         out.push('…');
+        return;
+    }
+    if !spend(EACH) {
         return;
     }
     match value {
@@ -209,9 +238,8 @@ fn quote_with(text: &str, mark: char, ascii: bool) -> String {
 /// What Go prints as it is: everything but controls, spaces other than U+0020, and what is not assigned
 /// (of which std knows what `escape_debug` escapes).
 fn printable(c: char) -> bool {
-    !c.is_control()
-        && !(c.is_whitespace() && c != ' ')
-        && (c.escape_debug().len() == 1 || matches!(c, '\'' | '"'))
+    let hidden = c.is_control() || c.is_whitespace() && c != ' ';
+    !hidden && (c.escape_debug().len() == 1 || matches!(c, '\'' | '"'))
 }
 
 /// One verb of a format.
@@ -351,6 +379,9 @@ fn star(
 fn formatted(letter: char, verb: Verb, value: &Value, depth: usize) -> String {
     if depth > MAX_DEPTH {
         return "…".to_owned();
+    }
+    if !spend(EACH + verb.width.unwrap_or_default()) {
+        return String::new();
     }
     match (letter, value) {
         ('T', value) => return pad(value.type_name().to_owned(), verb, false),

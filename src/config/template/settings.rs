@@ -9,7 +9,7 @@ use crate::base::{Code, Problem, Report};
 use crate::config::{json, toml, yaml};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Extensions in the order of their weight.
@@ -63,12 +63,7 @@ fn key(path: &Path) -> String {
     stem.trim_start_matches('.').to_owned()
 }
 
-fn one(
-    path: &PathBuf,
-    extension: &str,
-    files: &mut Vec<File>,
-    report: &mut Report,
-) -> Option<Value> {
+fn one(path: &Path, extension: &str, files: &mut Vec<File>, report: &mut Report) -> Option<Value> {
     let name = path.display().to_string();
     let text = match super::read_text(path) {
         Ok(text) => text,

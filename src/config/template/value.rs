@@ -81,7 +81,7 @@ pub(crate) struct Walk(u64);
 impl Walk {
     /// Enough for any real configuration.
     pub(crate) const fn new() -> Self {
-        Self(4_000_000)
+        Self(1_000_000)
     }
 
     fn step(&mut self, depth: usize) -> Result<(), String> {

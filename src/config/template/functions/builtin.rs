@@ -69,7 +69,7 @@ pub(super) const TABLE: &[Entry] = &[
     Entry {
         name: "call",
         params: "AA*",
-        call: call,
+        call,
     },
     Entry {
         name: "eq",

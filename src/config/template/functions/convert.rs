@@ -118,7 +118,7 @@ fn encoded(bytes: &[u8], alphabet: &[u8], bits: u32) -> String {
         out.push(digit((held << (bits - have)) & ((1 << bits) - 1)));
     }
     let group = if bits == 6 { 4 } else { 8 };
-    while out.len() % group != 0 {
+    while !out.len().is_multiple_of(group) {
         out.push('=');
     }
     out
@@ -148,7 +148,7 @@ fn undo(text: &str, alphabet: &[u8], bits: u32) -> Result<Vec<u8>, usize> {
     if let Some(at) = clean.iter().take(body).position(|b| !alphabet.contains(b)) {
         return Err(at);
     }
-    if clean.len() % group != 0 || clean.len() - body >= group {
+    if !clean.len().is_multiple_of(group) || clean.len() - body >= group {
         return Err(body - body % group);
     }
     let mut out = Vec::with_capacity(clean.len());

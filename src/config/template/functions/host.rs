@@ -3,6 +3,7 @@
 use super::{Entry, Failure, Given};
 use crate::config::template::exec::Set;
 use crate::config::template::origin::File;
+use crate::config::template::print;
 use crate::config::template::value::{Dict, Value};
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -26,14 +27,25 @@ pub(crate) struct World {
     pub(crate) now: (i64, u32),
 }
 
+/// A partial that is not there.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// Where it would be.
+    pub(crate) path: PathBuf,
+    /// What the system says.
+    pub(crate) why: String,
+    /// File and byte of the call, once known.
+    pub(crate) place: Option<(usize, usize)>,
+}
+
 /// The world during one execution.
 #[derive(Debug)]
 pub(crate) struct Host<'w> {
     pub(super) world: &'w World,
     /// Templates, then partials in the order of their first use.
     pub(crate) files: Vec<File>,
-    /// Partials that were looked for in vain, with what the system says.
-    pub(crate) missing: Vec<(PathBuf, String)>,
+    /// Partials that were looked for in vain.
+    pub(crate) missing: Vec<Missing>,
     /// Every partial that was read or looked for.
     pub(crate) used: Vec<PathBuf>,
     /// Dictionaries that were changed.
@@ -82,7 +94,10 @@ impl<'w> Host<'w> {
         self.charge(before + 16)?;
         let value = (entry.call)(self, args)?;
         self.charge(weight(&value))?;
-        Ok(value)
+        match print::overspent() {
+            Some(message) => Err(message.into()),
+            None => Ok(value),
+        }
     }
 
     /// Takes from the work that is left.
@@ -126,7 +141,11 @@ impl<'w> Host<'w> {
                     Some(_) => error,
                     None => "FC_PARTIALS is not set".to_owned(),
                 };
-                self.missing.push((path, why));
+                self.missing.push(Missing {
+                    path,
+                    why,
+                    place: None,
+                });
                 None
             }
         };

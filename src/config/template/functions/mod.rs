@@ -22,7 +22,7 @@ mod strings;
 mod urls;
 mod words;
 
-pub(crate) use host::{Host, World};
+pub(crate) use host::{Host, Missing, World};
 
 use super::value::{Elem, Value, Width};
 use std::collections::BTreeMap;

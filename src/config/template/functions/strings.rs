@@ -46,12 +46,24 @@ pub(super) const TABLE: &[Entry] = &[
     Entry {
         name: "trimSuffix",
         params: "SS",
-        call: |_, a| give(text(a, 1).strip_suffix(text(a, 0)).unwrap_or(text(a, 1))),
+        call: |_, a| {
+            give(
+                text(a, 1)
+                    .strip_suffix(text(a, 0))
+                    .unwrap_or_else(|| text(a, 1)),
+            )
+        },
     },
     Entry {
         name: "trimPrefix",
         params: "SS",
-        call: |_, a| give(text(a, 1).strip_prefix(text(a, 0)).unwrap_or(text(a, 1))),
+        call: |_, a| {
+            give(
+                text(a, 1)
+                    .strip_prefix(text(a, 0))
+                    .unwrap_or_else(|| text(a, 1)),
+            )
+        },
     },
     Entry {
         name: "upper",
