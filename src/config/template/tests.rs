@@ -226,3 +226,31 @@ fn whole_numbers_of_yaml_stay_whole() {
         "{report:?}"
     );
 }
+
+#[test]
+fn no_mutation_of_a_template_makes_it_panic() {
+    let golden = golden();
+    let pieces = [
+        "{{", "}}", "{{-", "-}}", "\"", "`", "'", "(", ")", "|", ".", "$", "end", "else", "é",
+        "\\", ":=", "nil", "-1", "%", "\n", "/*", "*/", "1e9",
+    ];
+    let mut random = fastrand::Rng::with_seed(44);
+    for case in golden["cases"].as_array().unwrap() {
+        for _ in 0..12 {
+            let mut chars: Vec<char> = case["template"].as_str().unwrap().chars().collect();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..=chars.len());
+                let to = (at + random.usize(..4)).min(chars.len());
+                let piece = pieces[random.usize(..pieces.len())];
+                chars.splice(
+                    at..to,
+                    piece.chars().filter(|_| piece.len() != 1 || at % 2 == 0),
+                );
+            }
+            let template: String = chars.into_iter().collect();
+            if let Err(error) = render_text(&template, &golden["settings"]) {
+                assert!(!error.contains("internal fault"), "{template}");
+            }
+        }
+    }
+}
