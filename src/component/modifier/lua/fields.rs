@@ -12,6 +12,9 @@ use std::borrow::Cow;
 /// Fields that an answer or request of a script may have; far above what any server takes.
 const MAX_FIELDS: usize = 1000;
 
+/// Parameters by name.
+pub(super) type Params = Vec<(String, String)>;
+
 /// A field's name.
 pub(super) fn name(args: &[Arg], at: usize) -> Result<HeaderName, Fail> {
     let text = text(args, at)?;
@@ -131,7 +134,7 @@ pub(super) fn table_of<'n>(
 pub(super) fn params(
     state: &mut State,
     args: &[Arg],
-    params: fn(&mut State) -> Result<&mut Vec<(String, String)>, Fail>,
+    params: fn(&mut State) -> Result<&mut Params, Fail>,
 ) -> Outcome {
     match args {
         [] => {

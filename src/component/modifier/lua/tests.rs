@@ -102,12 +102,12 @@ fn answer(data: &str) -> Answer {
 
 /// A run: what it is about, and what it may use.
 pub(super) struct Run {
-    scope: Scope,
-    open: bool,
-    memory: usize,
+    pub(super) scope: Scope,
+    pub(super) open: bool,
+    pub(super) memory: usize,
     pub(super) span: Duration,
-    subject: Subject,
-    answer: Option<Answer>,
+    pub(super) subject: Subject,
+    pub(super) answer: Option<Answer>,
 }
 
 impl Run {
