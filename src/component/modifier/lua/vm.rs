@@ -1,6 +1,10 @@
 //! One interpreter for one run: made fresh, so nothing a script leaves behind can meet another request, with
 //! bounds on its memory and its time.
 //!
+//! Measured (release build, a busy laptop core): a fresh interpreter costs 51 µs, with open libraries 62 µs, the
+//! hop to a thread that may block and back 6 µs, the clock 4 ns a loop turn. A pool would have to undo whatever a
+//! script can reach (metatables, loaded packages, environments of functions) to save the 51.
+//!
 //! It is LuaJIT's interpreter, for the `goto` that KrakenD's dialect of Lua 5.1 has; its compiler stays off,
 //! because compiled code does not look at the clock. Differs from KrakenD's interpreter: no `channel`; `debug`
 //! has `traceback` and `getinfo`; `os.exit`, standard input and bytecode are not available; numbers that
