@@ -88,8 +88,14 @@ fn what_krakend_accepts_is_accepted() {
             let ended = setup.spawn(&words).ended();
             let valid = case.golden["check"] == 0;
             // KrakenD's check does not try to start; ours does, and a listener without keys cannot.
-            let keyless = ended.stderr.contains("public key not defined");
-            if (ended.code == Some(0)) != valid && !keyless {
+            let mut known = vec!["public key not defined"];
+            if dialect == "native" {
+                // What would leave a protection off (contract section 1): CORS for every site with
+                // credentials, a schema that refers to what is not there.
+                known.extend(["error[HG0402]", "the schema cannot be used"]);
+            }
+            let excused = known.iter().any(|text| ended.stderr.contains(text));
+            if (ended.code == Some(0)) != valid && !excused {
                 wrong.push(format!("{} {dialect}: {}", case.name(), ended.stderr));
             }
         }
@@ -136,6 +142,10 @@ const MAY_REFUSE: [&str; 12] = [
 fn lead(document: &mut Value, to: &str) {
     let default = document["host"].take();
     for endpoint in document["endpoints"].as_array_mut().into_iter().flatten() {
+        // One object stands for a list of one.
+        if endpoint["backend"].is_object() {
+            endpoint["backend"] = json!([endpoint["backend"].take()]);
+        }
         for backend in endpoint["backend"].as_array_mut().into_iter().flatten() {
             let list = backend["is_collection"] == true;
             let encoding = backend["encoding"].as_str().unwrap_or("json");
