@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Plays a suite that lives beside the checkout (../shared) against a gateway, in KrakenD's dialect.
+# Plays a suite that lives beside the checkout (../shared) against a gateway, in KrakenD's dialect or, with
+# DIALECT=native, in the other one.
 #
 #   scripts/suite.sh conformance BINARY [NAME-OR-GLOB …]
 #   scripts/suite.sh differential BINARY [NAME-OR-GLOB …]
@@ -9,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '4,5s/^# *//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,6s/^# *//p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 suite=$1 binary=$(realpath "$2")
 shift 2
@@ -76,16 +77,19 @@ read -r port upstream metrics <<<"$ports"
 results=()
 [ -z "${RESULTS:-}" ] || results=(--json "$RESULTS")
 lane=${LANE:+--lane $LANE}
-run="'$binary' run $lane --compat krakend -c {config}"
+dialect=${DIALECT:-krakend}
+compat="--compat $dialect"
+run="'$binary' run $lane $compat -c {config}"
+[ "$dialect" = krakend ] || run="'$binary' run $lane $compat --allow-unprotected -c {config}"
 case $suite in
   conformance)
     # The specs call the gateway's own debug endpoint; KrakenD's runner starts it with -d too.
-    run="'$binary' run -d $lane --compat krakend -c {config}"
+    run=${run/ run / run -d }
     exec python3 "$suites/conformance/run.py" --gateway "$run" --port "$port" --backend-port "$upstream" \
       --metrics-port "$metrics" "${only[@]}" ${results[@]+"${results[@]}"}
     ;;
   differential)
-    exec python3 "$suites/differential/diff.py" --b "$run" --check-b "'$binary' check --compat krakend -c {config}" \
+    exec python3 "$suites/differential/diff.py" --b "$run" --check-b "'$binary' check $compat -c {config}" \
       --port "$port" --upstream-port "$upstream" "${only[@]}" -v ${results[@]+"${results[@]}"}
     ;;
 esac
