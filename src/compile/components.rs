@@ -124,6 +124,14 @@ fn unbuilt(namespace: &Namespace, level: Level, dialect: Dialect, report: &mut R
             format!("{name} is a protection that is not implemented yet"),
         )
         .hint("`run` refuses this file unless --allow-unprotected is given"),
+        Loss::Driver => Problem::error(
+            Code::NotYet,
+            pointer,
+            format!(
+                "{name} is not implemented yet, and its host would be called over HTTP instead"
+            ),
+        )
+        .hint("take this endpoint out of the file until it is"),
         Loss::Function => Problem::warning(
             Code::NotYet,
             pointer,
@@ -253,7 +261,7 @@ mod tests {
             ),
             ("router", Level::Endpoint, (Code::WrongLevel, warning)),
             ("telemetry/gelf", Level::Service, (Code::NotYet, warning)),
-            ("backend/lambda", Level::Backend, (Code::NotYet, warning)),
+            ("backend/lambda", Level::Backend, (Code::NotYet, error)),
             (
                 "my/thing",
                 Level::Service,

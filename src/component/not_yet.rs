@@ -20,6 +20,8 @@ pub struct NotYet {
 pub enum Loss {
     /// A lock: authentication, limit, CORS, validation, breaker, bot rule, revocation.
     Protection,
+    /// The call itself: something else would be called in its place.
+    Driver,
     /// The endpoint would do something else than the file says.
     Function,
     /// Something to look at: metrics, traces, documents.
@@ -27,7 +29,7 @@ pub enum Loss {
 }
 
 use Level::{Agent as A, Backend as B, Endpoint as E, Service as S};
-use Loss::{Comfort, Function, Protection};
+use Loss::{Comfort, Driver, Function, Protection};
 
 const fn row(name: &'static str, levels: &'static [Level], loss: Loss) -> NotYet {
     NotYet { name, levels, loss }
@@ -49,14 +51,14 @@ pub static NOT_YET: &[NotYet] = &[
     row("auth/revoker", &[S], Protection),
     row("auth/signer", &[E], Function),
     row("auth/validator", &[S, E], Protection),
-    row("backend/amqp/consumer", &[B], Function),
-    row("backend/amqp/producer", &[B], Function),
+    row("backend/amqp/consumer", &[B], Driver),
+    row("backend/amqp/producer", &[B], Driver),
     row("backend/conditional", &[B], Function),
     row("backend/grpc", &[B], Function),
-    row("backend/lambda", &[B], Function),
-    row("backend/pubsub/publisher", &[B], Function),
+    row("backend/lambda", &[B], Driver),
+    row("backend/pubsub/publisher", &[B], Driver),
     row("backend/pubsub/publisher/kafka", &[B], Function),
-    row("backend/pubsub/subscriber", &[B], Function),
+    row("backend/pubsub/subscriber", &[B], Driver),
     row("backend/pubsub/subscriber/kafka", &[B], Function),
     row("backend/soap", &[B], Function),
     row("backend/static-filesystem", &[B], Function),

@@ -506,7 +506,7 @@ impl Call<'_, '_> {
             }
             let what = match row.loss {
                 Loss::Protection => "it would guard this call",
-                Loss::Function => "it would change this call or its answer",
+                Loss::Driver | Loss::Function => "it would change this call or its answer",
                 Loss::Comfort => "it would serve this call",
             };
             let text = format!("{} is not implemented yet; {what}", namespace.name);

@@ -85,7 +85,9 @@ impl Walk<'_> {
             Loss::Protection => format!(
                 "not implemented yet; it would guard {whom} here, and for now everybody passes"
             ),
-            Loss::Function => format!("not implemented yet; it would change {whom} here"),
+            Loss::Driver | Loss::Function => {
+                format!("not implemented yet; it would change {whom} here")
+            }
             Loss::Comfort => format!("not implemented yet; it would serve {whom} here"),
         };
         self.step(&namespace.name, Outcome::Missing, text, because);
