@@ -2,7 +2,7 @@
 //! let it pass, and what becomes of the answer.
 
 use super::route::lossy;
-use super::{Outcome, Place, Walk};
+use super::{Lookup, Outcome, Place, Walk};
 use crate::base::{Dialect, Error, Reason};
 use crate::compile::strip;
 use crate::component::{self, Loss};
@@ -13,7 +13,7 @@ use crate::gateway::headers::{
     forward_headers, hop_by_hop,
 };
 use crate::gateway::query;
-use crate::gateway::snapshot::{Backend, Endpoint, Hosts, Plan, StatusRule};
+use crate::gateway::snapshot::{Backend, Compose, Endpoint, Hosts, Merging, Plan, StatusRule};
 use crate::gateway::stage::Edits;
 use crate::pipe::Inbound;
 use crate::pipe::call::{Fields, declares_length, wire_fields, wire_target};
@@ -181,6 +181,9 @@ impl Walk<'_> {
             );
             self.note(text, None);
         }
+        if let Plan::Compose(compose) = &endpoint.plan {
+            self.tell_pipe(compose, written);
+        }
         if let Some(control) = endpoint
             .cache_control
             .as_ref()
@@ -200,6 +203,48 @@ impl Walk<'_> {
             );
         }
     }
+}
+
+impl Walk<'_> {
+    /// What stands around the calls of a composed answer, from the outside in.
+    fn tell_pipe(&mut self, compose: &Compose, written: &config::Endpoint) {
+        let around = compose.staged.iter().flat_map(|staged| &staged.stages);
+        for stage in around {
+            let because = placed(&self.at, &written.extra_config, stage.name());
+            let text = format!(
+                "{} sees the request first and the answer last",
+                stage.name()
+            );
+            self.note(text, because);
+        }
+        let proxy = |walk: &Self, key: &str| {
+            let settings = written.extra_config.get("proxy")?;
+            walk.at.key(&settings.pointer, key)
+        };
+        if let Some(shadow) = &compose.shadow {
+            let count = shadow.plan.backends.len();
+            let text = format!("{count} more called beside; nobody waits for their answers");
+            self.note(text, None);
+        }
+        if compose.statics.is_some() {
+            let because = proxy(self, "static");
+            self.note("static data may be added".to_owned(), because);
+        }
+        if compose.flatmap.is_some() && compose.backends.len() > 1 {
+            let because = proxy(self, "flatmap_filter");
+            self.note("the merged data is rearranged".to_owned(), because);
+        }
+        if matches!(compose.merging, Merging::Sequential(_)) && compose.backends.len() > 1 {
+            let because = proxy(self, "sequential").or_else(|| proxy(self, "strategy"));
+            let text = "the backends are called one after the other";
+            self.note(text.to_owned(), because);
+        }
+    }
+}
+
+/// Where the settings of a component stand.
+fn placed(at: &Lookup<'_>, extra: &config::Extra, name: &str) -> Option<Place> {
+    Some(at.place(extra.get(name)?.pointer.as_str()))
 }
 
 /// One backend being told about.
@@ -446,6 +491,13 @@ impl Call<'_, '_> {
         let own = self.own;
         let place = |key: &str| self.walk.at.key(&own.pointer, key);
         let mut all = Vec::new();
+        for stage in self.backend.pipe.iter().chain(&self.backend.wire) {
+            let because = placed(&self.walk.at, &own.extra_config, stage.name());
+            all.push((
+                format!("{} may change the request and the answer", stage.name()),
+                because,
+            ));
+        }
         if self.written.output_encoding == "no-op" {
             if self.backend.follow_redirects {
                 all.push((

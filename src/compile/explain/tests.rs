@@ -306,3 +306,32 @@ fn a_preflight_is_answered_at_the_door() {
     assert_eq!(found.verdict, Verdict::Answered { status: 204 });
     assert!(found.steps.iter().all(|step| step.name != "route"));
 }
+
+#[test]
+fn what_stands_around_the_calls_is_told_with_its_line() {
+    let file = r#"{
+  "version": 3,
+  "endpoints": [{"endpoint": "/a", "extra_config": {
+      "proxy": {
+        "sequential": true},
+      "validation/cel": [{"check_expr": "true"}]
+    },
+    "backend": [
+      {"url_pattern": "/b", "host": ["http://a"], "extra_config": {
+        "modifier/martian": {"header.Modifier": {"name": "X-A", "value": "b"}}}},
+      {"url_pattern": "/c", "host": ["http://a"]}
+    ]}]
+}"#;
+    let found = ask_about(file, Dialect::Native, None, &request("GET", "/a", &[]));
+    let notes = &step(&found, "plan").notes;
+    let told = |text: &str| {
+        let note = notes.iter().find(|(note, _)| note.contains(text));
+        let (_, place) = note.unwrap_or_else(|| panic!("{text}: {notes:?}"));
+        line(place.as_ref())
+    };
+    assert_eq!(told("validation/cel sees"), Some(6));
+    assert_eq!(told("one after the other"), Some(5));
+    let (text, place) = &found.calls[0].answer[0];
+    assert!(text.starts_with("modifier/martian may change"), "{text}");
+    assert_eq!(line(place.as_ref()), Some(10));
+}
