@@ -556,3 +556,25 @@ fn what_stands_behind_an_upgrade_waits_for_its_answer() {
         }
     }
 }
+
+#[test]
+fn an_upgrade_with_a_body_is_an_ordinary_request() {
+    for lane in LANES {
+        let origin = echo();
+        let gateway = gateway(&origin, lane);
+        let mut client = gateway.client();
+        for framing in [
+            "Content-Length: 3\r\n\r\nabc",
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        ] {
+            client.send(format!(
+                "POST /x HTTP/1.1\r\nHost: gw\r\nX-Tag: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n{framing}"
+            ));
+            assert_eq!(client.answer().status(), 200, "{lane}");
+        }
+        for request in origin.requests() {
+            assert_eq!(request.header("upgrade"), None, "{lane}");
+            assert_eq!(request.text(), "abc", "{lane}");
+        }
+    }
+}

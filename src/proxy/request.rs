@@ -1,7 +1,7 @@
 //! From a head to a plan: limits, request id, client address, route, parameters, stages.
 
 use crate::base::{Dialect, Error, Reason, Reply};
-use crate::gateway::head::Head;
+use crate::gateway::head::{BodySize, Head};
 use crate::gateway::params::Params;
 use crate::gateway::router::Found;
 use crate::gateway::snapshot::{Builtin, Gateway};
@@ -238,9 +238,11 @@ pub fn expects_continue(head: &dyn Head) -> bool {
 }
 
 /// Whether a client wants to switch protocols: an `Upgrade` that `Connection` does not name is none (RFC 9110
-/// section 7.8).
+/// section 7.8). One that comes with a body is passed over, as that section allows: the body would have to be over
+/// before the new protocol begins, and no client of WebSocket sends one.
 pub fn wants_upgrade(head: &dyn Head) -> bool {
-    if head.version() != "1.1" || head.header(&header::UPGRADE).is_none() {
+    let plain = head.version() != "1.1" || head.header(&header::UPGRADE).is_none();
+    if plain || head.body() != BodySize::None {
         return false;
     }
     let mut named = false;
