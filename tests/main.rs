@@ -16,6 +16,7 @@ mod support;
 mod wire;
 
 mod chaos;
+mod client;
 mod commands;
 mod composing;
 mod configuration;

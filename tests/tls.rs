@@ -21,13 +21,13 @@ use tokio_rustls::rustls::{
 use super::support::{Gateway, Head, Origin, PATIENCE, eventually};
 
 /// An authority and what it has signed, as PEM files in a folder.
-struct Certificates {
+pub(crate) struct Certificates {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,7 +41,7 @@ impl Certificates {
     }
 
     /// Signs a certificate for names; the files are `<file>.pem` and `<file>.key`.
-    fn sign(&self, file: &str, names: &[&str]) {
+    pub(crate) fn sign(&self, file: &str, names: &[&str]) {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names)
@@ -52,7 +52,7 @@ impl Certificates {
         fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).unwrap();
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
 
@@ -62,11 +62,11 @@ impl Certificates {
         })
     }
 
-    fn der(&self, file: &str) -> CertificateDer<'static> {
+    pub(crate) fn der(&self, file: &str) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(self.path(&format!("{file}.pem"))).unwrap()
     }
 
-    fn private(&self, file: &str) -> PrivateKeyDer<'static> {
+    pub(crate) fn private(&self, file: &str) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_file(self.path(&format!("{file}.key"))).unwrap()
     }
 

@@ -49,6 +49,14 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
         scope.dialect,
         scope.report,
     );
+    if draft.http2 && draft.transport.is_some() {
+        let message =
+            "cleartext HTTP/2 cannot be spoken over connections of the backend's own making";
+        let hint = "leave out \"http2\": over TLS it is agreed on by itself";
+        let pointer = format!("{}/extra_config", written.pointer);
+        let problem = Problem::error(Code::BadValue, pointer, message).hint(hint);
+        scope.report.push(problem);
+    }
     let streams = endpoint.output_encoding == "no-op";
     let hosts = hosts(written, &draft, scope);
     let service = service(&hosts, written);
@@ -99,9 +107,10 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
             endpoint.concurrent_calls.max(1)
         },
         call_timeout: race_timeout(endpoint.timeout),
-        follow_redirects: !(native && streams),
+        follow_redirects: !(native && streams || draft.no_redirect),
         send_body_on_redirect: draft.send_body_on_redirect,
         inflate: !(scope.document.service.disable_compression || native && streams),
+        transport: draft.transport,
         platform_streams: native && draft.http2,
         call: draft.call.into(),
         pipe: draft.pipe.into(),
@@ -135,13 +144,14 @@ fn hosts(written: &config::Backend, draft: &BackendDraft, scope: &mut Scope<'_>)
         };
         let every = scope.document.service.dns_cache_ttl;
         let rule = Balance::for_this_machine();
-        return Hosts::Srv(Arc::new(Srv::new(
-            name, scheme, every, zero, rule, resolver,
-        )));
+        let srv = Srv::new(name, scheme, every, zero, rule, resolver);
+        return Hosts::Srv(Arc::new(srv.with_transport(draft.transport.as_ref())));
     }
     let mut targets = Vec::with_capacity(written.host.len());
     for (index, host) in written.host.iter().enumerate() {
-        match Target::parse(host, resolver) {
+        let target = Target::parse(host, resolver)
+            .map(|target| target.with_transport(draft.transport.as_ref()));
+        match target {
             Ok(target) if draft.http2 => targets.push(Arc::new(target.with_prior_knowledge())),
             Ok(target) => targets.push(Arc::new(target)),
             Err(text) => {

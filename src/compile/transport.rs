@@ -1,10 +1,11 @@
 //! Time-outs, pools and TLS of both sides, from the keys of the service level.
 
 use crate::base::{Code, Dialect, Problem, Report};
+use crate::component::backend::http_client;
 use crate::config::document::Service;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::{Endpoint, Hosts};
-use crate::net::{Client, ClientOptions, Scheme, TlsOptions, TlsVersion};
+use crate::net::{Client, ClientOptions, Scheme, TlsOptions};
 use std::time::Duration;
 
 /// What KrakenD's own keys say of request heads, on top of the dialect's defaults.
@@ -67,16 +68,12 @@ pub fn client(
 }
 
 fn tls(doc: &Service, dialect: Dialect, report: &mut Report) -> TlsOptions {
-    let mut options = TlsOptions {
-        insecure: insecure(doc),
-        ..TlsOptions::default()
-    };
     let Some(written) = &doc.client_tls else {
-        return options;
+        return TlsOptions {
+            insecure: insecure(doc),
+            ..TlsOptions::default()
+        };
     };
-    options.ca_certs = written.ca_certs.clone();
-    options.disable_system_ca_pool = written.disable_system_ca_pool;
-    options.client_cert = written.client_certs.first().cloned();
     if written.client_certs.len() > 1 {
         report.push(Problem::warning(
             Code::NotYet,
@@ -84,20 +81,10 @@ fn tls(doc: &Service, dialect: Dialect, report: &mut Report) -> TlsOptions {
             "only the first client certificate is used",
         ));
     }
-    // In KrakenD the mere presence of the section raises the minimum to 1.3.
-    options.min_version = match (written.min_version.as_str(), dialect) {
-        ("TLS13", _) | ("", Dialect::Krakend) => TlsVersion::Tls13,
-        _ => TlsVersion::Tls12,
-    };
-    options.max_version = (written.max_version == "TLS12").then_some(TlsVersion::Tls12);
-    let ids = |ids: &[u64]| {
-        ids.iter()
-            .filter_map(|&id| u16::try_from(id).ok())
-            .collect()
-    };
-    options.cipher_suites = ids(&written.cipher_suites);
-    options.groups = ids(&written.curve_preferences);
-    options
+    TlsOptions {
+        insecure: insecure(doc),
+        ..http_client::tls_options(written, dialect)
+    }
 }
 
 /// Reads the files of `client_tls` now, when any backend needs them.
@@ -105,6 +92,12 @@ pub fn prepare_tls(client: &Client, endpoints: &[Endpoint], report: &mut Report)
     let needs = endpoints
         .iter()
         .flat_map(Endpoint::backends)
+        .filter(|backend| {
+            backend
+                .transport
+                .as_ref()
+                .is_none_or(|own| own.tls.is_none())
+        })
         .any(|backend| is_tls(&backend.hosts));
     if needs && let Err(text) = client.prepare_tls() {
         let hint = "check the files that client_tls names";

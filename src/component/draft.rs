@@ -6,8 +6,10 @@ use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
+use crate::net::Transport;
 use crate::telemetry::log::LogOptions;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The service being compiled.
@@ -57,6 +59,10 @@ pub struct BackendDraft {
     pub http2: bool,
     /// Bodies are kept so that a 307 or 308 can be followed.
     pub send_body_on_redirect: bool,
+    /// Redirects are passed on, or judged as what they are.
+    pub no_redirect: bool,
+    /// How it is connected to, when not as the service's other backends.
+    pub transport: Option<Arc<Transport>>,
     /// `proxy.flatmap_filter`.
     pub flatmap: Option<Flatmap>,
     /// `proxy.shadow`: a time limit of its own, or the endpoint's.

@@ -22,7 +22,7 @@ pub mod source;
 pub mod template;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub mod tls;
 mod toml;
 pub mod weak;
 mod yaml;

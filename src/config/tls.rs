@@ -52,8 +52,8 @@ pub(super) fn listener(s: &mut Settings<'_>) -> Option<Tls> {
     Some(tls)
 }
 
-/// The section for connections to backends, if there is one.
-pub(super) fn client(s: &mut Settings<'_>) -> Option<ClientTls> {
+/// The section for connections to backends, if there is one: the service's, or a backend's own.
+pub fn client(s: &mut Settings<'_>) -> Option<ClientTls> {
     let mut s = s.object("client_tls")?;
     s.known(keys::CLIENT_TLS);
     Some(ClientTls {

@@ -12,7 +12,7 @@ use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::router::Router;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
-use crate::net::{Balancer, Client, Resolver, Scheme, Srv, Target};
+use crate::net::{Balancer, Client, Resolver, Scheme, Srv, Target, Transport};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
 use std::sync::Arc;
@@ -269,6 +269,9 @@ pub struct Backend {
     pub follow_redirects: bool,
     /// A body is kept so that a 307 or 308 can be followed.
     pub send_body_on_redirect: bool,
+    /// Its own way to connect, wherever its requests go: to its hosts, to those that they redirect to, and
+    /// to those that a stage chooses.
+    pub transport: Option<Arc<Transport>>,
     /// The body is inflated when the backend packed it because we asked.
     pub inflate: bool,
     /// Pingora's own path streams: HTTP/2 in cleartext, where gRPC wants its trailers.
@@ -351,6 +354,15 @@ impl Gateway {
     /// What is wrong with the text.
     pub fn target(&self, origin: &str) -> Result<Target, String> {
         Target::parse(origin, &self.resolver)
+    }
+
+    /// The same for a request of a backend's, connected to as the backend's own hosts are.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn target_of(&self, backend: &Backend, origin: &str) -> Result<Target, String> {
+        let target = self.target(origin)?;
+        Ok(target.with_transport(backend.transport.as_ref()))
     }
 
     /// Every backend of every endpoint.

@@ -400,13 +400,17 @@ impl Client {
     }
 
     /// The TLS set-up and the key of its connections, for TLS targets.
-    fn tls_key(&self, target: &Target) -> Result<Option<(&Tls, TlsKey)>, NetError> {
+    fn tls_key<'a>(&'a self, target: &'a Target) -> Result<Option<(&'a Tls, TlsKey)>, NetError> {
         let Some(name) = target.tls_name() else {
             return Ok(None);
         };
-        let tls = self
-            .prepare_tls()
-            .map_err(|error| NetError::new(Reason::TlsFailed, error.to_owned()))?;
+        let own = target.transport().and_then(|own| own.tls.as_ref());
+        let tls = match own {
+            Some(own) => own,
+            None => self
+                .prepare_tls()
+                .map_err(|error| NetError::new(Reason::TlsFailed, error.to_owned()))?,
+        };
         Ok(Some((
             tls,
             TlsKey {

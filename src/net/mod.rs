@@ -25,6 +25,7 @@ mod refresh;
 pub mod server_tls;
 pub mod srv;
 pub mod tls;
+pub mod transport;
 pub mod url;
 
 #[cfg(test)]
@@ -48,5 +49,6 @@ pub use error::NetError;
 pub use incoming::Incoming;
 pub use interim::Interims;
 pub use srv::Srv;
-pub use tls::{TlsOptions, TlsVersion};
+pub use tls::{Tls, TlsOptions, TlsVersion};
+pub use transport::Transport;
 pub use url::{Authority, Scheme, Target};

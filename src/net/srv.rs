@@ -14,6 +14,7 @@ use super::balance::{Balance, pick};
 use super::dns::{Resolver, Service};
 use super::error::NetError;
 use super::refresh::Cached;
+use super::transport::Transport;
 use super::url::{Scheme, Target};
 use crate::base::Reason;
 
@@ -34,6 +35,7 @@ pub struct Srv {
     zero: ZeroWeights,
     rule: Balance,
     resolver: Resolver,
+    transport: Option<Arc<Transport>>,
     cached: Arc<Cached<Arc<[Arc<Target>]>>>,
     next: AtomicUsize,
 }
@@ -62,9 +64,17 @@ impl Srv {
             zero,
             rule,
             resolver: resolver.clone(),
+            transport: None,
             cached: Cached::new(),
             next: AtomicUsize::new(fastrand::usize(..)),
         }
+    }
+
+    /// The same set, whose hosts are connected to in a way of their own.
+    #[must_use]
+    pub fn with_transport(mut self, transport: Option<&Arc<Transport>>) -> Self {
+        self.transport = transport.cloned();
+        self
     }
 
     /// How its hosts are called.
@@ -79,10 +89,11 @@ impl Srv {
             .get(|| {
                 let (resolver, name) = (self.resolver.clone(), self.name.clone());
                 let (scheme, every, zero) = (self.scheme, self.every, self.zero);
+                let own = self.transport.clone();
                 async move {
                     let services = resolver.services(&name).await?;
                     let expanded = expand(&services, zero);
-                    Ok((targets(&expanded, scheme, &resolver), every))
+                    Ok((targets(&expanded, scheme, &resolver, own.as_ref()), every))
                 }
             })
             .await
@@ -98,10 +109,16 @@ impl Srv {
 }
 
 /// Hosts as targets; names that cannot be a host are left out.
-fn targets(services: &[&Service], scheme: Scheme, resolver: &Resolver) -> Arc<[Arc<Target>]> {
+fn targets(
+    services: &[&Service],
+    scheme: Scheme,
+    resolver: &Resolver,
+    own: Option<&Arc<Transport>>,
+) -> Arc<[Arc<Target>]> {
     let target = |service: &&Service| {
         let text = format!("{}://{}:{}", scheme.as_str(), service.target, service.port);
-        Target::parse(&text, resolver).ok().map(Arc::new)
+        let target = Target::parse(&text, resolver).ok()?;
+        Some(Arc::new(target.with_transport(own)))
     };
     services.iter().filter_map(target).collect()
 }
@@ -219,6 +236,7 @@ mod tests {
             &expand(&services, ZeroWeights::Equal),
             Scheme::Http,
             &Resolver::new(),
+            None,
         );
         assert_eq!(found[0].authority().host_header, "a.example.:80");
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::dns::{Host, Resolver};
+use super::transport::Transport;
 
 /// How a backend is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,6 +145,7 @@ pub struct Target {
     host: Arc<Host>,
     tls_name: Option<Arc<str>>,
     prior_knowledge: bool,
+    transport: Option<Arc<Transport>>,
     /// What the last TLS handshake agreed on.
     agreed: Arc<AtomicU8>,
 }
@@ -163,6 +165,7 @@ impl Target {
             host,
             tls_name,
             prior_knowledge: false,
+            transport: None,
             agreed: Arc::default(),
         }
     }
@@ -178,6 +181,18 @@ impl Target {
     pub fn with_prior_knowledge(mut self) -> Self {
         self.prior_knowledge = self.authority.scheme == Scheme::Http;
         self
+    }
+
+    /// The same target, connected to in a way of its own.
+    #[must_use]
+    pub fn with_transport(mut self, transport: Option<&Arc<Transport>>) -> Self {
+        self.transport = transport.cloned();
+        self
+    }
+
+    /// Its own way to be connected to, in place of the client's.
+    pub fn transport(&self) -> Option<&Arc<Transport>> {
+        self.transport.as_ref()
     }
 
     /// The parts.

@@ -280,9 +280,13 @@ pub async fn exchange_with(
         if hop == redirect::MAX {
             break;
         }
-        let there = inbound.ctx.gateway.target(&next.origin).map_err(|text| {
-            NetError::new(Reason::BackendInvalid, text).wrap(&method, &target.url(&path))
-        })?;
+        let there = inbound
+            .ctx
+            .gateway
+            .target_of(backend, &next.origin)
+            .map_err(|text| {
+                NetError::new(Reason::BackendInvalid, text).wrap(&method, &target.url(&path))
+            })?;
         redirect::prepare(
             &mut fields,
             &next,

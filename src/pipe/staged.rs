@@ -186,7 +186,7 @@ async fn exchange(
     } else if let Some(target) = beneath(&place.host, &request.url) {
         (place.host, target)
     } else {
-        elsewhere(inbound.ctx, request)?
+        elsewhere((inbound.ctx, backend), request)?
     };
     let unpack = call::asks_for_gzip(backend, &request.method, &request.headers);
     let mut fields = request.headers.clone();
@@ -221,12 +221,15 @@ fn beneath(host: &Target, url: &str) -> Option<String> {
 }
 
 /// The host and target of a URL that a stage wrote.
-fn elsewhere(ctx: &Ctx, request: &Request) -> Result<(Arc<Target>, String), Error> {
+fn elsewhere(
+    (ctx, backend): (&Ctx, &Backend),
+    request: &Request,
+) -> Result<(Arc<Target>, String), Error> {
     let url = request.url.split('#').next().unwrap_or_default();
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let at = url.len() - rest.len() + rest.find(['/', '?']).unwrap_or(rest.len());
     let (origin, target) = url.split_at_checked(at).unwrap_or((url, ""));
-    let there = ctx.gateway.target(origin).map_err(|text| {
+    let there = ctx.gateway.target_of(backend, origin).map_err(|text| {
         Error::from(NetError::new(Reason::BackendInvalid, text).wrap(&request.method, url))
     })?;
     let slash = if target.starts_with('/') { "" } else { "/" };

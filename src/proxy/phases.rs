@@ -290,6 +290,9 @@ impl Proxy {
             Some(Plan::Stream(backend)) => {
                 let native = gateway.dialect == Dialect::Native;
                 // What a stage has read cannot be read by the platform again.
+                // Where the platform cannot connect as the backend asks, a wish to switch protocols is
+                // passed over, as RFC 9110 allows.
+                let upgrade = upgrade && backend.transport.is_none();
                 let platform = upgrade || backend.platform_streams;
                 if native && platform && compose::rewritten_body(x).flatten().is_none() {
                     self.hand_over(session, x, backend, upgrade)?;

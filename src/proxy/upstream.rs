@@ -57,6 +57,13 @@ pub async fn peer(
     }
     upstream.tries += 1;
     let target = call::pick(backend).await?;
+    if target.transport().is_some() {
+        // The platform would connect with the service's settings.
+        return Err(Error::new(
+            Reason::TlsFailed,
+            "the platform cannot connect as this backend asks",
+        ));
+    }
     let found = tokio::time::timeout(timeout, target.host().addresses()).await;
     let addresses = found.map_err(|_| Error::from(Reason::DnsFailed))??;
     let fresh = addresses

@@ -4,7 +4,7 @@
 use crate::gateway::health::{Health, Probe};
 use crate::gateway::live::Live;
 use crate::gateway::snapshot::Gateway;
-use crate::net::{Deadline, OutBody, Outgoing};
+use crate::net::{Deadline, OutBody, Outgoing, Target};
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::Method;
@@ -73,9 +73,18 @@ async fn one(gateway: &Gateway, health: &Health, probe: &Probe) {
     }
 }
 
+/// What is probed, connected to as its backend is.
+fn target(gateway: &Gateway, probe: &Probe) -> Result<Target, String> {
+    let backend = gateway.backends().find(|b| *b.service == *probe.name);
+    match backend {
+        Some(backend) => gateway.target_of(backend, &probe.url),
+        None => gateway.target(&probe.url),
+    }
+}
+
 /// A TCP connection can be made.
 async fn connects(gateway: &Gateway, probe: &Probe, deadline: Deadline) -> Result<(), String> {
-    let target = gateway.target(&probe.url)?;
+    let target = target(gateway, probe)?;
     let dial = async {
         let addresses = target
             .host()
@@ -104,7 +113,7 @@ async fn answers(
     path: &str,
     deadline: Deadline,
 ) -> Result<(), String> {
-    let target = gateway.target(&probe.url)?;
+    let target = target(gateway, probe)?;
     let agent = HeaderValue::from_static(crate::base::version::USER_AGENT);
     let out = Outgoing {
         method: &Method::GET,

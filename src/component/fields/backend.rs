@@ -29,12 +29,20 @@ const CLIENT: &[Field] = &[
         "Keep the body for a 307 or 308.",
     )
     .or("false"),
-    field("no_redirect", Flag, "Do not follow redirects (Enterprise).").or("false"),
+    field(
+        "no_redirect",
+        Flag,
+        "Do not follow redirects: the 3xx is the answer (Enterprise).",
+    )
+    .or("false"),
     field("proxy_address", Text, "A proxy (Enterprise).").eg("http://proxy:3128"),
     field(
         "client_tls",
         Ref("client_tls"),
-        "TLS towards this backend (Enterprise).",
+        "TLS towards this backend, in place of the service's settings (Enterprise).",
+    )
+    .differs(
+        "what cannot be read or kept refuses the file; protocol upgrades to it are not passed on",
     ),
 ];
 
