@@ -216,17 +216,27 @@ impl Door {
                 return None;
             }
             stream = Box::new(Checked::new(Box::new(Gathered::joined(stream)), chunks));
-        } else if head.upgrade && head.body == BodySize::None {
-            stream = Box::new(Gathered::upgrading(stream));
         } else {
-            stream = Box::new(Gathered::joined(stream));
+            let length = match head.body {
+                BodySize::Known(length) => length,
+                BodySize::None | BodySize::Unknown => 0,
+            };
+            let begun = prefix.len().saturating_sub(head.end) as u64;
+            let may_switch = head.upgrade && head.body == BodySize::None;
+            stream = Box::new(Gathered::request(
+                stream,
+                length.saturating_sub(begun),
+                may_switch,
+            ));
         }
         let reused = self.hand_over(stream, prefix, stay, shutdown).await?;
         let (mut stream, _) = reused.consume();
         if chunked {
             stream = Checked::unwrap(stream)?;
         }
-        Gathered::unwrap(stream).await
+        let (stream, early) = Gathered::unwrap(stream).await?;
+        held.extend_from_slice(&early);
+        Some(stream)
     }
 
     /// One request for Pingora's proxy. No `async fn`: the session would lie in the connection's own

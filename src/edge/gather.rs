@@ -39,18 +39,30 @@ pub struct Gathered {
     asked: usize,
     /// Whether others write to the stream too, who may be ready.
     shared: bool,
-    /// Whether what the client sends stays unread, and who wants to read it.
+    /// What the client sends behind its request stays here; nothing is held where there is no request to tell.
     withheld: Option<Withheld>,
+    /// The beginning of a new protocol, that came early.
+    early: Vec<u8>,
 }
 
-/// A client that asked for another protocol has nothing to say before it has read the 101; what it says all the
-/// same is its next request, and none of the backend's business.
+/// What a client sends behind one request is its next one, and not for the platform to see while it serves
+/// the first: it would end the connection. A client that asked for another protocol has nothing to say
+/// before it has read the 101; what it says all the same is no business of a backend's.
 #[derive(Debug, Default)]
 struct Withheld {
+    /// What is still to come of this request's body.
+    body: u64,
+    /// What came behind it.
+    early: Vec<u8>,
+    /// Whether the protocol may be switched; the bytes behind the request belong to the new one then.
+    may_switch: bool,
     /// The beginning of what was written, until its status is known.
     begun: Vec<u8>,
     reader: Option<Waker>,
 }
+
+/// So much is taken of what comes early; more waits in the socket.
+const MOST_EARLY: usize = 64 << 10;
 
 impl Withheld {
     /// Whether what is written switches the protocol; `None` while that is not known.
@@ -85,6 +97,7 @@ impl Gathered {
             asked: 0,
             shared: true,
             withheld: None,
+            early: Vec::new(),
         }
     }
 
@@ -96,10 +109,15 @@ impl Gathered {
         }
     }
 
-    /// As [`Gathered::joined`], for a request to switch protocols: nothing is read before the 101 is written.
-    pub fn upgrading(stream: Stream) -> Self {
+    /// As [`Gathered::joined`], for a request of which so much of its body is still to come. What the client sends
+    /// behind it is kept for [`Gathered::unwrap`], or, where the protocol may be switched, for the 101.
+    pub fn request(stream: Stream, body: u64, may_switch: bool) -> Self {
         Self {
-            withheld: Some(Withheld::default()),
+            withheld: Some(Withheld {
+                body,
+                may_switch,
+                ..Withheld::default()
+            }),
             ..Self::joined(stream)
         }
     }
@@ -109,8 +127,9 @@ impl Gathered {
         let Some(withheld) = &mut self.withheld else {
             return;
         };
-        if withheld.switches(written) == Some(true) {
+        if withheld.may_switch && withheld.switches(written) == Some(true) {
             let reader = withheld.reader.take();
+            self.early = std::mem::take(&mut withheld.early);
             self.withheld = None;
             if let Some(reader) = reader {
                 reader.wake();
@@ -118,11 +137,32 @@ impl Gathered {
         }
     }
 
-    /// The stream itself, if it was wrapped, once it has taken what waits.
-    pub async fn unwrap(stream: Stream) -> Option<Stream> {
+    /// The stream itself, if it was wrapped, once it has taken what waits, and what the client has sent behind its
+    /// request.
+    pub async fn unwrap(stream: Stream) -> Option<(Stream, Vec<u8>)> {
         let mut gathered = stream.into_any().downcast::<Self>().ok()?;
         let sent = std::future::poll_fn(|cx| Pin::new(&mut *gathered).poll_flush(cx)).await;
-        sent.ok().map(|()| gathered.stream)
+        let early = gathered.withheld.take().map(|withheld| withheld.early);
+        sent.ok()
+            .map(|()| (gathered.stream, early.unwrap_or_default()))
+    }
+
+    /// Keeps what comes behind a request; ready only at the end of the connection.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(withheld) = &mut self.withheld else {
+            return Poll::Ready(Ok(()));
+        };
+        withheld.reader = Some(cx.waker().clone());
+        let mut room = [0; 2048];
+        while withheld.early.len() < MOST_EARLY {
+            let mut buf = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            withheld.early.extend_from_slice(buf.filled());
+        }
+        Poll::Pending
     }
 
     /// Hands all that waits to the stream.
@@ -166,11 +206,26 @@ impl AsyncRead for Gathered {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(withheld) = &mut this.withheld {
-            withheld.reader = Some(cx.waker().clone());
-            return Poll::Pending;
+        if !this.early.is_empty() {
+            let take = this.early.len().min(buf.remaining());
+            buf.put_slice(this.early.get(..take).unwrap_or_default());
+            this.early.drain(..take);
+            return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.stream).poll_read(cx, buf)
+        let Some(withheld) = &mut this.withheld else {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        };
+        if withheld.body == 0 {
+            return this.poll_early(cx);
+        }
+        // Of the request's own body, and not a byte more.
+        let most = usize::try_from(withheld.body).unwrap_or(usize::MAX);
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most.min(buf.remaining())));
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        withheld.body = withheld.body.saturating_sub(read as u64);
+        buf.advance(read);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -292,7 +347,7 @@ mod tests {
     async fn nothing_is_read_before_the_101() {
         for (status, opens) in [("HTTP/1.1 101 Switching", true), ("HTTP/1.1 200 OK", false)] {
             let (plain, mut theirs) = pair().await;
-            let mut ours = Gathered::upgrading(plain.stream);
+            let mut ours = Gathered::request(plain.stream, 0, true);
             theirs.write_all(b"early").await.unwrap();
             let mut got = [0; 5];
             let early = tokio::time::timeout(Duration::from_millis(20), ours.read(&mut got)).await;
@@ -300,13 +355,37 @@ mod tests {
             let (first, rest) = status.split_at(9);
             ours.write_all(first.as_bytes()).await.unwrap();
             ours.write_all(rest.as_bytes()).await.unwrap();
-            let late = tokio::time::timeout(
-                Duration::from_millis(500 * u64::from(opens)),
-                ours.read(&mut got),
-            )
-            .await;
+            let patience = Duration::from_millis(if opens { 5000 } else { 20 });
+            let late = tokio::time::timeout(patience, ours.read_exact(&mut got)).await;
             assert_eq!(late.is_ok(), opens, "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_comes_behind_a_request_is_kept_for_the_next() {
+        let (plain, mut theirs) = pair().await;
+        let mut ours = Gathered::request(plain.stream, 4, false);
+        theirs.write_all(b"bodyGET /next").await.unwrap();
+        let mut got = [0; 16];
+        let mut length = 0;
+        while length < 4 {
+            length += ours.read(&mut got[length..]).await.unwrap();
+        }
+        assert_eq!(&got[..length], b"body");
+        let more = tokio::time::timeout(Duration::from_millis(20), ours.read(&mut got)).await;
+        assert!(more.is_err());
+        let (_, early) = Gathered::unwrap(Box::new(ours)).await.unwrap();
+        assert_eq!(early, b"GET /next");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_whatever_it_sent_before() {
+        let (plain, mut theirs) = pair().await;
+        let mut ours = Gathered::request(plain.stream, 0, false);
+        theirs.write_all(b"GET /next").await.unwrap();
+        drop(theirs);
+        let mut got = [0; 16];
+        assert_eq!(ours.read(&mut got).await.unwrap(), 0);
     }
 
     #[tokio::test]
