@@ -1,7 +1,8 @@
-//! `backend/http/client`: redirects that are not followed, and backends with TLS settings of their own.
+//! `backend/http/client`: redirects that are not followed, backends with TLS settings of their own, and
+//! backends behind a forward proxy.
 
 use std::io::{BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use super::support::{Gateway, Head, Origin};
+use super::support::{Answer, Gateway, Head, Origin};
 use super::tls::Certificates;
 
 /// A backend that talks only to those who show a certificate of the authority; its port, and the heads that
@@ -192,7 +193,8 @@ fn tls_settings_that_cannot_be_kept_refuse_the_start() {
         (json!(true), "client_tls"),
     ] {
         let client = json!({"client_tls": tls});
-        let config = json!({"endpoints": [endpoint("/a", "json", "http://127.0.0.1:1", &client)]});
+        let config =
+            json!({"endpoints": [endpoint("/a", "json", "http://backend.test:81", &client)]});
         for dialect in ["native", "krakend"] {
             let output = Gateway::setup()
                 .argument("--compat")
@@ -233,5 +235,219 @@ fn a_redirect_is_the_answer_when_the_backend_says_so() {
         assert_eq!(gateway.get("/made").status(), failed);
         assert_eq!(gateway.get("/shown").status(), 302);
         assert_eq!(gateway.get("/followed").json(), json!({"there": true}));
+    }
+}
+
+/// A forward proxy. It answers plaintext requests itself, and leads tunnels to loopback, whatever the name;
+/// without credentials (`u:p`) it does neither.
+struct Forward {
+    port: u16,
+    /// The number of the connection and what it said.
+    seen: Arc<Mutex<Vec<(usize, Head)>>>,
+}
+
+impl Forward {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for (number, socket) in listener.incoming().flatten().enumerate() {
+                let record = Arc::clone(&record);
+                std::thread::spawn(move || forward(number, socket, &record));
+            }
+        });
+        Self { port, seen }
+    }
+
+    fn address(&self, credentials: &str) -> Value {
+        json!({"proxy_address": format!("http://{credentials}127.0.0.1:{}", self.port)})
+    }
+
+    /// Request lines so far.
+    fn lines(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter()
+            .map(|(_, head)| format!("{} {}", head.word(0), head.word(1)))
+            .collect()
+    }
+}
+
+fn forward(number: usize, socket: TcpStream, seen: &Mutex<Vec<(usize, Head)>>) {
+    let mut writer = socket.try_clone().unwrap();
+    let mut reader = BufReader::new(socket);
+    while let Ok(Some(head)) = Head::read(&mut reader) {
+        let (method, target) = (head.word(0).to_owned(), head.word(1).to_owned());
+        let known = head.all("proxy-authorization") == ["Basic dTpw"];
+        seen.lock().unwrap().push((number, head));
+        let answer = if !target.starts_with('/') && !known {
+            "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+        } else if method == "CONNECT" {
+            let port: u16 = target.rsplit(':').next().unwrap().parse().unwrap();
+            let mut there = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            writer
+                .write_all(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n")
+                .unwrap();
+            let mut back = there.try_clone().unwrap();
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut back, &mut writer);
+                let _ = writer.shutdown(std::net::Shutdown::Both);
+            });
+            let _ = std::io::copy(&mut reader, &mut there);
+            let _ = there.shutdown(std::net::Shutdown::Both);
+            return;
+        } else if target.ends_with("/moved") {
+            "HTTP/1.1 302 Found\r\nLocation: http://other.test/\r\nContent-Length: 0\r\n\r\n"
+        } else {
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"ok\":42}"
+        };
+        if writer.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn asked(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> Answer {
+    gateway.client().request("GET", path, fields, "").answer()
+}
+
+#[test]
+fn plaintext_requests_go_to_the_proxy_with_their_whole_url() {
+    for krakend in [false, true] {
+        let proxy = Forward::start();
+        let through = proxy.address("u:p@");
+        let host = "http://backend.test:81";
+        let mut raw = endpoint("/raw", "no-op", host, &through);
+        raw["input_headers"] = json!(["*"]);
+        let made = endpoint("/made", "json", host, &through);
+        let mut moved = endpoint("/moved", "json", host, &through);
+        moved["backend"][0]["url_pattern"] = json!("/moved");
+        let gateway = started(krakend, json!({"endpoints": [raw, made, moved]}));
+        let own = ("Proxy-Authorization", "Basic mine");
+        let switch = [own, ("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        for (path, fields) in [("/raw", &[own][..]), ("/raw", &switch), ("/made", &[])] {
+            let answer = asked(&gateway, path, fields);
+            assert_eq!(answer.json(), json!({"ok": 42}), "{krakend} {path}");
+        }
+        assert_eq!(gateway.get("/moved").json(), json!({"ok": 42}));
+        let url = "GET http://backend.test:81/";
+        let moved = "GET http://backend.test:81/moved";
+        let lines = proxy.lines();
+        assert_eq!(lines, [url, url, url, moved, "GET http://other.test/"]);
+        let seen = proxy.seen.lock().unwrap();
+        assert_eq!(seen[0].1.get("host"), Some("backend.test:81"));
+        if !krakend {
+            assert_eq!(seen[1].1.get("upgrade"), None);
+        }
+    }
+}
+
+#[test]
+fn tls_goes_through_a_tunnel_of_the_proxy() {
+    let certificates = Certificates::new();
+    let (port, heads) = guarded_origin(&certificates);
+    let host = format!("https://backend.test:{port}");
+    for (krakend, failed) in [(false, 502), (true, 500)] {
+        heads.lock().unwrap().clear();
+        let proxy = Forward::start();
+        let mut through = proxy.address("u:p@");
+        through["client_tls"] = identity(&certificates);
+        let config = json!({
+            "client_tls": {"ca_certs": [certificates.path("ca.pem")]},
+            "endpoints": [
+                endpoint("/raw", "no-op", &host, &through),
+                endpoint("/made", "json", &host, &through),
+                // The same way with nothing to show.
+                endpoint("/other", "json", &host, &proxy.address("u:p@")),
+            ],
+        });
+        let gateway = started(krakend, config);
+        for path in ["/raw", "/made", "/raw", "/made"] {
+            assert_eq!(gateway.get(path).json(), json!({"tls": true}), "{path}");
+            assert_eq!(gateway.get("/other").status(), failed);
+        }
+        let connect = format!("CONNECT backend.test:{port}");
+        assert!(proxy.lines().iter().all(|line| *line == connect));
+        let heads = heads.lock().unwrap();
+        assert_eq!(heads.len(), 4);
+        for head in heads.iter() {
+            assert_eq!((head.word(1), head.get("proxy-authorization")), ("/", None));
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_is_no_way_to_the_backend() {
+    let certificates = Certificates::new();
+    let (port, heads) = guarded_origin(&certificates);
+    let proxy = Forward::start();
+    let mut through = proxy.address("u:wrong@");
+    through["client_tls"] = identity(&certificates);
+    let host = format!("https://127.0.0.1:{port}");
+    let gateway = Gateway::native(json!({"endpoints": [
+        endpoint("/raw", "no-op", &host, &through),
+        endpoint("/made", "json", &host, &through),
+        endpoint("/plain", "json", "http://backend.test:81", &through),
+    ]}));
+    for path in ["/raw", "/made", "/plain"] {
+        assert_eq!(gateway.get(path).status(), 502, "{path}");
+    }
+    assert!(heads.lock().unwrap().is_empty());
+    assert_eq!(proxy.lines().len(), 3);
+}
+
+#[test]
+fn connections_to_a_proxy_are_not_those_to_a_backend_at_its_address() {
+    let proxy = Forward::start();
+    let host = format!("http://127.0.0.1:{}", proxy.port);
+    let gateway = Gateway::native(json!({"endpoints": [
+        endpoint("/direct", "json", &host, &Value::Null),
+        endpoint("/through", "json", &host, &proxy.address("u:p@")),
+    ]}));
+    for _ in 0..6 {
+        for path in ["/direct", "/through"] {
+            assert_eq!(gateway.get(path).json(), json!({"ok": 42}), "{path}");
+        }
+    }
+    let seen = proxy.seen.lock().unwrap();
+    let numbers = |direct: bool| {
+        let of = seen
+            .iter()
+            .filter(|(_, head)| (head.word(1) == "/") == direct);
+        of.map(|(number, _)| *number).collect::<Vec<_>>()
+    };
+    let (direct, through) = (numbers(true), numbers(false));
+    assert_eq!((direct.len(), through.len()), (6, 6));
+    assert!(direct.iter().all(|number| !through.contains(number)));
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_refuses_the_start() {
+    let http2 = |client: Value| {
+        let mut endpoint = endpoint("/a", "no-op", "http://backend.test:81", &client);
+        endpoint["backend"][0]["extra_config"]["backend/http"] = json!({"http2": true});
+        endpoint
+    };
+    let written = |address: &str| {
+        let client = json!({"proxy_address": address});
+        endpoint("/a", "json", "http://backend.test:81", &client)
+    };
+    for (endpoint, word) in [
+        (written("socks5://u:secret@127.0.0.1:1"), "proxy_address"),
+        (written("127.0.0.1:1"), "proxy_address"),
+        (
+            http2(json!({"proxy_address": "http://u:secret@127.0.0.1:1"})),
+            "http2",
+        ),
+        (
+            http2(json!({"client_tls": {"allow_insecure_connections": true}})),
+            "http2",
+        ),
+    ] {
+        let output = Gateway::refused(json!({"endpoints": [endpoint]}));
+        assert_eq!(output.code, Some(1), "{output:#?}");
+        assert!(output.stderr.contains(word), "{output:#?}");
+        assert_eq!(output.stderr.matches("error[").count(), 1, "{output:#?}");
     }
 }

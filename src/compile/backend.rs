@@ -12,7 +12,7 @@ use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::snapshot::{Backend, Hosts, StatusRule};
 use crate::net::srv::ZeroWeights;
-use crate::net::{Balance, Balancer, Scheme, Srv, Target};
+use crate::net::{Balance, Balancer, Proxy, Scheme, Srv, Target, Transport};
 use crate::pipe::compose::race_timeout;
 use http::Method;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
         scope.dialect,
         scope.report,
     );
-    if draft.http2 && draft.transport.is_some() {
+    let transport = transport(&mut draft, scope);
+    if draft.http2 && transport.is_some() {
         let message =
             "cleartext HTTP/2 cannot be spoken over connections of the backend's own making";
         let hint = "leave out \"http2\": over TLS it is agreed on by itself";
@@ -58,7 +59,7 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
         scope.report.push(problem);
     }
     let streams = endpoint.output_encoding == "no-op";
-    let hosts = hosts(written, &draft, scope);
+    let hosts = hosts(written, &draft, transport.as_ref(), scope);
     let service = service(&hosts, written);
     warn_encoding(written, scope);
     let shadow = draft.shadow;
@@ -110,7 +111,7 @@ pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'
         follow_redirects: !(native && streams || draft.no_redirect),
         send_body_on_redirect: draft.send_body_on_redirect,
         inflate: !(scope.document.service.disable_compression || native && streams),
-        transport: draft.transport,
+        transport,
         platform_streams: native && draft.http2,
         call: draft.call.into(),
         pipe: draft.pipe.into(),
@@ -128,7 +129,22 @@ fn url_pattern(written: &config::Backend, place: &Place<'_>) -> String {
     format!("{}/*", pattern.trim_end_matches('/'))
 }
 
-fn hosts(written: &config::Backend, draft: &BackendDraft, scope: &mut Scope<'_>) -> Hosts {
+/// How the backend is connected to, when not as the service's others.
+fn transport(draft: &mut BackendDraft, scope: &Scope<'_>) -> Option<Arc<Transport>> {
+    let proxy = draft.proxy.take();
+    let transport = Transport {
+        tls: draft.tls.take(),
+        proxy: proxy.map(|address| Proxy::new(address, &scope.shared.resolver)),
+    };
+    transport.shared()
+}
+
+fn hosts(
+    written: &config::Backend,
+    draft: &BackendDraft,
+    own: Option<&Arc<Transport>>,
+    scope: &mut Scope<'_>,
+) -> Hosts {
     let resolver = &scope.shared.resolver;
     if written.sd == "dns"
         && let [name, ..] = written.host.as_slice()
@@ -145,12 +161,11 @@ fn hosts(written: &config::Backend, draft: &BackendDraft, scope: &mut Scope<'_>)
         let every = scope.document.service.dns_cache_ttl;
         let rule = Balance::for_this_machine();
         let srv = Srv::new(name, scheme, every, zero, rule, resolver);
-        return Hosts::Srv(Arc::new(srv.with_transport(draft.transport.as_ref())));
+        return Hosts::Srv(Arc::new(srv.with_transport(own)));
     }
     let mut targets = Vec::with_capacity(written.host.len());
     for (index, host) in written.host.iter().enumerate() {
-        let target = Target::parse(host, resolver)
-            .map(|target| target.with_transport(draft.transport.as_ref()));
+        let target = Target::parse(host, resolver).map(|target| target.with_transport(own));
         match target {
             Ok(target) if draft.http2 => targets.push(Arc::new(target.with_prior_knowledge())),
             Ok(target) => targets.push(Arc::new(target)),

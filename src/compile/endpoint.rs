@@ -263,8 +263,14 @@ fn lane(plan: &Plan, rewrites: bool, scope: &Scope<'_>) -> Result<(), Slow> {
         Plan::Compose(_) => Ok(()),
         Plan::Stream(_) if scope.dialect == Dialect::Krakend => Err(Slow::Krakend),
         Plan::Stream(backend) if backend.platform_streams => Err(Slow::PlatformStreams),
+        Plan::Stream(backend) if proxied(backend) => Err(Slow::Proxied),
         Plan::Stream(_) => Ok(()),
     }
+}
+
+fn proxied(backend: &Backend) -> bool {
+    let own = backend.transport.as_ref();
+    own.is_some_and(|own| own.proxy.is_some())
 }
 
 /// Names that neither KrakenD nor this gateway knows become JSON, without a word there.
@@ -349,6 +355,15 @@ mod tests {
         backend["extra_config"] = json!({"backend/http": {"http2": true}});
         let found = lane_of(&backend, Dialect::Native, None);
         assert_eq!(found, Err(Slow::PlatformStreams));
+        let client = |settings: Value| {
+            let mut backend = plain();
+            backend["extra_config"] = json!({"backend/http/client": settings});
+            lane_of(&backend, Dialect::Native, None)
+        };
+        let found = client(json!({"proxy_address": "http://proxy:3128"}));
+        assert_eq!(found, Err(Slow::Proxied));
+        let found = client(json!({"client_tls": {"allow_insecure_connections": true}}));
+        assert_eq!(found, Ok(()));
         let file = json!({"version": 3, "endpoints": [{"endpoint": "/a", "backend": [plain()]}]});
         let found = lane_in(&file, Dialect::Native, None);
         assert_eq!(found, Ok(()));

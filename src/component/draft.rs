@@ -6,10 +6,9 @@ use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
-use crate::net::Transport;
+use crate::net::{ProxyAddress, Tls};
 use crate::telemetry::log::LogOptions;
 use bytes::Bytes;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The service being compiled.
@@ -61,8 +60,10 @@ pub struct BackendDraft {
     pub send_body_on_redirect: bool,
     /// Redirects are passed on, or judged as what they are.
     pub no_redirect: bool,
-    /// How it is connected to, when not as the service's other backends.
-    pub transport: Option<Arc<Transport>>,
+    /// TLS settings of its own, in place of the service's.
+    pub tls: Option<Tls>,
+    /// The proxy in front of it.
+    pub proxy: Option<ProxyAddress>,
     /// `proxy.flatmap_filter`.
     pub flatmap: Option<Flatmap>,
     /// `proxy.shadow`: a time limit of its own, or the endpoint's.

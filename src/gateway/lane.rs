@@ -51,6 +51,8 @@ pub enum Slow {
     Http2Backend,
     /// Cleartext HTTP/2 to the backend.
     PlatformStreams,
+    /// A proxy reads the heads of its requests.
+    Proxied,
     /// The client speaks HTTP/2.
     Http2Client,
     /// The client speaks HTTP/1.0.
@@ -73,13 +75,14 @@ pub enum Slow {
 
 impl Slow {
     /// Every reason, for tables and counters.
-    pub const ALL: [Slow; 15] = [
+    pub const ALL: [Slow; 16] = [
         Slow::Off,
         Slow::Krakend,
         Slow::Rewritten,
         Slow::Staged,
         Slow::Http2Backend,
         Slow::PlatformStreams,
+        Slow::Proxied,
         Slow::Http2Client,
         Slow::Http10,
         Slow::AbsoluteTarget,
@@ -100,6 +103,7 @@ impl Slow {
             Slow::Staged => "staged",
             Slow::Http2Backend => "http2_backend",
             Slow::PlatformStreams => "platform_streams",
+            Slow::Proxied => "proxied",
             Slow::Http2Client => "http2_client",
             Slow::Http10 => "http10",
             Slow::AbsoluteTarget => "absolute_target",
@@ -123,6 +127,7 @@ impl Slow {
                 "the backend is called over TLS and did not choose HTTP/1.1 (so far)"
             }
             Slow::PlatformStreams => "the backend is called over HTTP/2",
+            Slow::Proxied => "the backend is called through a proxy",
             Slow::Http2Client => "the client speaks HTTP/2",
             Slow::Http10 => "the client does not speak HTTP/1.1",
             Slow::AbsoluteTarget => "the target is not a path",

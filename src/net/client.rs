@@ -16,8 +16,6 @@ use pingora::protocols::http::v2::client::Http2Session;
 use pingora::protocols::l4::stream::Stream as Plain;
 use pingora::protocols::{ALPN, Stream};
 
-use tokio::net::TcpStream;
-
 use super::connect::dial;
 use super::deadline::Deadline;
 use super::error::NetError;
@@ -26,8 +24,9 @@ use super::h1::writer::{LAST_CHUNK, RequestHead, Sending, push_chunk, request_he
 use super::h2;
 use super::incoming::Incoming;
 use super::interim::Interims;
-use super::io::{Conn, Io, TlsKey};
+use super::io::{Conn, ConnKey, Io};
 use super::pool::{self, Limits};
+use super::proxy::Proxy;
 use super::tls::{Tls, TlsOptions};
 use super::url::Target;
 use crate::base::Reason;
@@ -301,6 +300,9 @@ impl Client {
         deadline: Deadline,
         pooled: bool,
     ) -> Result<Conn, NetError> {
+        if !target.origin().is_empty() {
+            return Err(NetError::invalid("a proxy reads heads of its own kind"));
+        }
         match self.reach(target, deadline, pooled).await? {
             (Way::H1(conn), _) => Ok(conn),
             (Way::H2(_), _) => Err(NetError::invalid("the backend chose HTTP/2 unasked")),
@@ -333,16 +335,17 @@ impl Client {
             Some(addresses) => addresses?,
             None => return Err(NetError::connect_deadline()),
         };
-        let tls = self.tls_key(target)?;
+        let tls = self.tls_of(target)?;
+        let key = key(target, tls);
         if pooled
             && let Some(way) = self
-                .pooled(target, &addresses, tls.as_ref(), deadline)
+                .pooled(target, &addresses, key.as_ref(), deadline)
                 .await
         {
             return Ok((way, true));
         }
         // Boxed: opening is rare and its future is large.
-        let way = Box::pin(self.open(target, &addresses, tls, deadline)).await?;
+        let way = Box::pin(self.open(target, &addresses, (tls, key), deadline)).await?;
         Ok((way, false))
     }
 
@@ -350,25 +353,33 @@ impl Client {
         &self,
         target: &Target,
         addresses: &[SocketAddr],
-        tls: Option<(&Tls, TlsKey)>,
+        (tls, key): (Option<&Tls>, Option<ConnKey>),
         deadline: Deadline,
     ) -> Result<Way, NetError> {
-        let (tcp, peer) = dial(addresses, self.options.connect_timeout, deadline).await?;
-        let (stream, key) = match tls {
-            Some((tls, key)) => (self.shake_hands(tcp, tls, &key, deadline).await?, Some(key)),
-            None if target.prior_knowledge() => (Box::new(Plain::from(tcp)) as Stream, None),
+        let (mut tcp, peer) = dial(addresses, self.options.connect_timeout, deadline).await?;
+        let stream = match tls {
+            Some(tls) => {
+                if let Some(proxy) = target.proxy() {
+                    let place = target.place();
+                    let asking = proxy.tunnel(&mut tcp, &place);
+                    self.prepared(asking, deadline).await?;
+                }
+                let name = target.tls_name().map_or("", AsRef::as_ref);
+                self.prepared(tls.connect(tcp, name), deadline).await?
+            }
+            None if target.prior_knowledge() => Box::new(Plain::from(tcp)) as Stream,
             None => {
                 return Ok(Way::H1(Conn {
                     io: Io::Tcp(tcp),
                     peer,
-                    tls: None,
+                    key,
                     reused: false,
                 }));
             }
         };
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         target.agree(http2);
-        if key.is_none() || http2 {
+        if tls.is_none() || http2 {
             let opening = h2::open(stream, peer, key, self.limits.idle);
             let session = connecting(deadline, opening).await?;
             return Ok(Way::H2(Box::new(session)));
@@ -376,20 +387,19 @@ impl Client {
         Ok(Way::H1(Conn {
             io: Io::Tls(stream),
             peer,
-            tls: key,
+            key,
             reused: false,
         }))
     }
 
-    async fn shake_hands(
+    /// A step of making a connection ready: the handshake's bound is the bound of each.
+    async fn prepared<T>(
         &self,
-        tcp: TcpStream,
-        tls: &Tls,
-        key: &TlsKey,
+        step: impl Future<Output = Result<T, NetError>>,
         deadline: Deadline,
-    ) -> Result<Stream, NetError> {
+    ) -> Result<T, NetError> {
         let until = deadline.earlier(Deadline::after(self.options.handshake_timeout));
-        match until.run(tls.connect(tcp, &key.name)).await {
+        match until.run(step).await {
             Some(outcome) => outcome,
             None if until == deadline => Err(NetError::connect_deadline()),
             None => {
@@ -399,50 +409,43 @@ impl Client {
         }
     }
 
-    /// The TLS set-up and the key of its connections, for TLS targets.
-    fn tls_key<'a>(&'a self, target: &'a Target) -> Result<Option<(&'a Tls, TlsKey)>, NetError> {
-        let Some(name) = target.tls_name() else {
+    /// The TLS set-up, for TLS targets.
+    fn tls_of<'a>(&'a self, target: &'a Target) -> Result<Option<&'a Tls>, NetError> {
+        if target.tls_name().is_none() {
             return Ok(None);
-        };
-        let own = target.transport().and_then(|own| own.tls.as_ref());
-        let tls = match own {
-            Some(own) => own,
-            None => self
-                .prepare_tls()
-                .map_err(|error| NetError::new(Reason::TlsFailed, error.to_owned()))?,
-        };
-        Ok(Some((
-            tls,
-            TlsKey {
-                setup: tls.setup(),
-                name: name.clone(),
-            },
-        )))
+        }
+        if let Some(own) = target.transport().and_then(|own| own.tls.as_ref()) {
+            return Ok(Some(own));
+        }
+        let service = self.prepare_tls();
+        service
+            .map(Some)
+            .map_err(|error| NetError::new(Reason::TlsFailed, error.to_owned()))
     }
 
     async fn pooled(
         &self,
         target: &Target,
         addresses: &[SocketAddr],
-        tls: Option<&(&Tls, TlsKey)>,
+        key: Option<&ConnKey>,
         deadline: Deadline,
     ) -> Option<Way> {
         if self.limits.per_host == 0 {
             return None;
         }
-        let tls = tls.map(|(_, key)| key);
-        let http2 = target.prior_knowledge() || (tls.is_some() && self.options.http2);
+        let tls = target.tls_name().is_some();
+        let http2 = target.prior_knowledge() || (tls && self.options.http2);
         for address in addresses {
             if http2
                 && let Some(session) = deadline
-                    .run(h2::reuse(*address, tls, self.limits.idle))
+                    .run(h2::reuse(*address, key, self.limits.idle))
                     .await
                     .flatten()
             {
                 return Some(Way::H2(Box::new(session)));
             }
             if !target.prior_knowledge()
-                && let Some(conn) = pool::take(*address, tls)
+                && let Some(conn) = pool::take(*address, key)
             {
                 return Some(Way::H1(conn));
             }
@@ -504,6 +507,16 @@ impl Client {
     }
 }
 
+/// What the connections of a target are told from others by.
+fn key(target: &Target, tls: Option<&Tls>) -> Option<ConnKey> {
+    let name = target.kept_as()?.clone();
+    let setup = match tls {
+        Some(tls) => tls.setup(),
+        None => target.proxy()?.number(),
+    };
+    Some(ConnKey { setup, name })
+}
+
 /// What follows the bytes that `prepare` made.
 enum Behind {
     Nothing,
@@ -531,8 +544,11 @@ fn prepare(
         } => Sending::Length(*length),
     };
     let authority = target.authority();
+    let plain_proxy = target.proxy().filter(|_| !target.origin().is_empty());
     let head = RequestHead {
         method: out.method,
+        origin: target.origin(),
+        proxy_authorization: plain_proxy.and_then(Proxy::authorization),
         base_path: &authority.base_path,
         path_and_query: out.path_and_query,
         host: out.host.unwrap_or(authority.host_header.as_bytes()),

@@ -26,7 +26,7 @@ use super::error::NetError;
 use super::exchange::Failure;
 use super::h1::writer::{check_target, is_framing};
 use super::incoming::Incoming;
-use super::io::TlsKey;
+use super::io::ConnKey;
 use super::url::Target;
 use crate::base::Reason;
 
@@ -35,7 +35,7 @@ const STREAMS: usize = 100;
 
 struct Shared {
     connection: ConnectionRef,
-    tls: Option<TlsKey>,
+    key: Option<ConnKey>,
     until: Instant,
 }
 
@@ -46,11 +46,11 @@ thread_local! {
 /// A stream on a connection that this thread shares already.
 pub(crate) async fn reuse(
     peer: SocketAddr,
-    tls: Option<&TlsKey>,
+    key: Option<&ConnKey>,
     idle: Duration,
 ) -> Option<Http2Session> {
     loop {
-        let connection = find(peer, tls, idle)?;
+        let connection = find(peer, key, idle)?;
         match connection.spawn_stream().await {
             Ok(Some(session)) => return Some(session),
             // Full or going away: a full one was not found by `find`, so it is not offered again.
@@ -60,7 +60,7 @@ pub(crate) async fn reuse(
     }
 }
 
-fn find(peer: SocketAddr, tls: Option<&TlsKey>, idle: Duration) -> Option<ConnectionRef> {
+fn find(peer: SocketAddr, key: Option<&ConnKey>, idle: Duration) -> Option<ConnectionRef> {
     let now = Instant::now();
     let found = SHARED.try_with(|shared| {
         let mut hosts = shared.try_borrow_mut().ok()?;
@@ -75,7 +75,7 @@ fn find(peer: SocketAddr, tls: Option<&TlsKey>, idle: Duration) -> Option<Connec
             return None;
         }
         let usable = |entry: &&mut Shared| {
-            entry.tls.as_ref() == tls && entry.connection.more_streams_allowed()
+            entry.key.as_ref() == key && entry.connection.more_streams_allowed()
         };
         let entry = rest.iter_mut().find(usable)?;
         entry.until = now + idle;
@@ -88,7 +88,7 @@ fn find(peer: SocketAddr, tls: Option<&TlsKey>, idle: Duration) -> Option<Connec
 pub(crate) async fn open(
     stream: Stream,
     peer: SocketAddr,
-    tls: Option<TlsKey>,
+    key: Option<ConnKey>,
     idle: Duration,
 ) -> Result<Http2Session, NetError> {
     let mut settings = H2HandshakeSettings::new();
@@ -106,7 +106,7 @@ pub(crate) async fn open(
             let until = Instant::now() + idle;
             hosts.entry(peer).or_default().push(Shared {
                 connection,
-                tls,
+                key,
                 until,
             });
         }

@@ -192,13 +192,13 @@ impl AsyncWrite for Io {
     }
 }
 
-/// Which TLS set-up a connection was made with: connections of different set-ups or names are never
-/// exchanged for one another.
+/// Which TLS set-up or proxy a connection was made with: connections of different ones, or of different
+/// names, are never exchanged for one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsKey {
-    /// Number of the client's TLS set-up, unique in the process.
+pub struct ConnKey {
+    /// Number of the TLS set-up, or of the proxy that gets plaintext; unique in the process.
     pub setup: u64,
-    /// Name that the certificate was checked against.
+    /// Name that the certificate was checked against, and through which proxy.
     pub name: Arc<str>,
 }
 
@@ -209,8 +209,8 @@ pub struct Conn {
     pub io: Io,
     /// The backend's end.
     pub peer: SocketAddr,
-    /// The TLS set-up; `None` for plaintext.
-    pub tls: Option<TlsKey>,
+    /// What it was made with; `None` for plaintext to the backend itself.
+    pub key: Option<ConnKey>,
     /// Whether it served a request before.
     pub reused: bool,
 }

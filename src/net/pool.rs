@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use super::io::{Conn, TlsKey};
+use super::io::{Conn, ConnKey};
 
 /// What a pool may hold, per thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +50,10 @@ thread_local! {
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The connection to this address that was used last and is still alive.
-pub fn take(peer: SocketAddr, tls: Option<&TlsKey>) -> Option<Conn> {
+pub fn take(peer: SocketAddr, key: Option<&ConnKey>) -> Option<Conn> {
     loop {
         let mut conn = POOL
-            .try_with(|pool| pool.try_borrow_mut().ok()?.take(peer, tls, Instant::now()))
+            .try_with(|pool| pool.try_borrow_mut().ok()?.take(peer, key, Instant::now()))
             .ok()??;
         if quiet(&mut conn) {
             conn.reused = true;
@@ -101,12 +101,12 @@ fn quiet(conn: &mut Conn) -> bool {
 }
 
 impl Pool {
-    fn take(&mut self, peer: SocketAddr, tls: Option<&TlsKey>, now: Instant) -> Option<Conn> {
+    fn take(&mut self, peer: SocketAddr, key: Option<&ConnKey>, now: Instant) -> Option<Conn> {
         self.sweep(now);
         let rest = self.hosts.get_mut(&peer)?;
         let at = rest
             .iter()
-            .rposition(|idle| idle.conn.tls.as_ref() == tls)?;
+            .rposition(|idle| idle.conn.key.as_ref() == key)?;
         let idle = rest.remove(at);
         self.count -= 1;
         // The newest of its kind has expired, so all have; the sweep takes them.
@@ -164,7 +164,7 @@ mod tests {
         let conn = Conn {
             io: Io::Tcp(tcp.unwrap()),
             peer,
-            tls: None,
+            key: None,
             reused: false,
         };
         (conn, server.unwrap().0)
@@ -227,18 +227,18 @@ mod tests {
         let (mut conn, _server) = pair().await;
         let (peer, key) = (
             conn.peer,
-            TlsKey {
+            ConnKey {
                 setup: 1,
                 name: "a".into(),
             },
         );
-        conn.tls = Some(key.clone());
+        conn.key = Some(key.clone());
         put(conn, LIMITS);
         assert!(take(peer, None).is_none());
         assert!(
             take(
                 peer,
-                Some(&TlsKey {
+                Some(&ConnKey {
                     setup: 2,
                     name: "a".into()
                 })
@@ -248,7 +248,7 @@ mod tests {
         assert!(
             take(
                 peer,
-                Some(&TlsKey {
+                Some(&ConnKey {
                     setup: 1,
                     name: "b".into()
                 })

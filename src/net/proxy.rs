@@ -158,7 +158,9 @@ impl Proxy {
             }
         };
         let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let status = line.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
+        let status = line
+            .strip_prefix(b"HTTP/1.")
+            .and_then(|rest| rest.get(2..5));
         match status {
             // A server speaks TLS only when spoken to: more bytes are not the backend's.
             Some([b'2', _, _]) if end == head.len() => Ok(()),

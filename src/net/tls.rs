@@ -33,6 +33,12 @@ pub enum TlsVersion {
     Tls13,
 }
 
+/// A number for a set-up, a proxy: whatever connections are told apart by.
+pub(super) fn next_setup() -> u64 {
+    static SETUPS: AtomicU64 = AtomicU64::new(1);
+    SETUPS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What `client_tls` says. Files are PEM and read when the set-up is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -72,7 +78,6 @@ impl Tls {
     /// Reads the files and makes the configuration; `http2` offers it by ALPN. Blocks on files: for
     /// start and reload, not for requests. The error names the file or setting.
     pub fn new(options: &TlsOptions, http2: bool) -> Result<Self, String> {
-        static SETUPS: AtomicU64 = AtomicU64::new(1);
         let mut config = config(options)?;
         config.alpn_protocols = if http2 {
             vec![b"h2".to_vec(), b"http/1.1".to_vec()]
@@ -81,7 +86,7 @@ impl Tls {
         };
         let connector = TlsConnector::from(Arc::new(config));
         Ok(Self {
-            setup: SETUPS.fetch_add(1, Ordering::Relaxed),
+            setup: next_setup(),
             connector,
         })
     }

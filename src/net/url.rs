@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::dns::{Host, Resolver};
+use super::proxy::Proxy;
 use super::transport::Transport;
 
 /// How a backend is spoken to.
@@ -146,6 +147,10 @@ pub struct Target {
     tls_name: Option<Arc<str>>,
     prior_knowledge: bool,
     transport: Option<Arc<Transport>>,
+    /// What tells its connections from others of the same set-up: name and way.
+    kept_as: Option<Arc<str>>,
+    /// Scheme and authority, for request lines that a proxy reads.
+    origin: Box<str>,
     /// What the last TLS handshake agreed on.
     agreed: Arc<AtomicU8>,
 }
@@ -163,9 +168,11 @@ impl Target {
         Self {
             authority,
             host,
+            kept_as: tls_name.clone(),
             tls_name,
             prior_knowledge: false,
             transport: None,
+            origin: Box::default(),
             agreed: Arc::default(),
         }
     }
@@ -187,6 +194,22 @@ impl Target {
     #[must_use]
     pub fn with_transport(mut self, transport: Option<&Arc<Transport>>) -> Self {
         self.transport = transport.cloned();
+        self.kept_as.clone_from(&self.tls_name);
+        self.origin = Box::default();
+        if let Some(proxy) = self.proxy() {
+            let number = proxy.number();
+            let (kept_as, origin) = match &self.tls_name {
+                Some(name) => (
+                    format!("{name} at {} by {number}", self.place()),
+                    String::new(),
+                ),
+                None => (
+                    String::new(),
+                    format!("http://{}", self.authority.host_header),
+                ),
+            };
+            (self.kept_as, self.origin) = (Some(kept_as.into()), origin.into());
+        }
         self
     }
 
@@ -200,9 +223,34 @@ impl Target {
         &self.authority
     }
 
-    /// Where its addresses come from.
+    /// The proxy that its connections lead to.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.transport.as_ref()?.proxy.as_ref()
+    }
+
+    /// Where the addresses that are connected to come from: its own, or its proxy's.
     pub fn host(&self) -> &Arc<Host> {
-        &self.host
+        self.proxy().map_or(&self.host, Proxy::host)
+    }
+
+    /// Host and port, for a tunnel.
+    pub fn place(&self) -> String {
+        let Authority { host, port, .. } = &self.authority;
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
+    }
+
+    /// What stands in front of the path in request lines: nothing, unless a proxy reads them.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// What tells its connections from others of the same set-up; `None` for plaintext to itself.
+    pub(crate) fn kept_as(&self) -> Option<&Arc<str>> {
+        self.kept_as.as_ref()
     }
 
     /// Name for SNI and certificate check; `None` for plaintext.

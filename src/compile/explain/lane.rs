@@ -56,6 +56,10 @@ impl Walk<'_> {
                 let http = backend?.extra_config.get("backend/http")?;
                 at.key(&http.pointer, "http2")
             }
+            Slow::Proxied => {
+                let client = backend?.extra_config.get("backend/http/client")?;
+                at.key(&client.pointer, "proxy_address")
+            }
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use crate::component::Component;
 use crate::config::document::ClientTls;
 use crate::config::settings::Settings;
 use crate::config::tls;
-use crate::net::{Tls, TlsOptions, TlsVersion, Transport};
+use crate::net::{ProxyAddress, Tls, TlsOptions, TlsVersion};
 
 /// The table line.
 pub const COMPONENT: Component = Component {
@@ -31,15 +31,22 @@ fn build(
     ]);
     backend.send_body_on_redirect = lenient(s, |s| s.bool_or("send_body_on_redirect", false));
     backend.no_redirect = s.bool_or("no_redirect", false);
-    if s.has("proxy_address") {
-        let message = "proxy_address is not implemented yet and is ignored";
-        s.warn("proxy_address", Code::NotYet, message);
-    }
-    let transport = Transport {
-        tls: own_tls(s, dialect),
-    };
-    backend.transport = transport.shared();
+    backend.proxy = proxy(s);
+    backend.tls = own_tls(s, dialect);
     Ok(())
+}
+
+fn proxy(s: &mut Settings<'_>) -> Option<ProxyAddress> {
+    let text = s.string("proxy_address")?;
+    match ProxyAddress::parse(&text) {
+        Ok(address) => Some(address),
+        Err(why) => {
+            let message = format!("this proxy cannot be used: {why}");
+            let hint = "write for example \"http://proxy.example:3128\", with user:password@ if it asks for them";
+            s.error_hint("proxy_address", Code::BadValue, message, hint);
+            None
+        }
+    }
 }
 
 /// Reads what locks nothing: KrakenD starts on a wrong value, and so does this.
@@ -163,7 +170,7 @@ mod tests {
     fn nothing_written_changes_nothing() {
         let (draft, report) = read(&json!({}), Dialect::Native);
         assert!(!draft.no_redirect && !draft.send_body_on_redirect);
-        assert!(draft.transport.is_none() && report.problems.is_empty());
+        assert!(draft.tls.is_none() && draft.proxy.is_none() && report.problems.is_empty());
     }
 
     #[test]
@@ -177,7 +184,7 @@ mod tests {
                     draft.no_redirect && report.problems.is_empty(),
                     "{report:?}"
                 );
-                draft.transport.unwrap().tls.as_ref().unwrap().setup()
+                draft.tls.unwrap().setup()
             };
             assert_ne!(number(), number());
         }
@@ -215,5 +222,25 @@ mod tests {
         assert!(!draft.send_body_on_redirect);
         assert_eq!(report.problems.len(), 1);
         assert!(!report.has_errors());
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_refuses_the_file_without_showing_its_password() {
+        let (draft, report) = read(
+            &json!({"proxy_address": "http://u:p@proxy:3128"}),
+            Dialect::Krakend,
+        );
+        assert!(draft.proxy.is_some() && report.problems.is_empty());
+        for bad in [
+            json!("socks5://u:secret@proxy:1"),
+            json!("proxy:3128"),
+            json!({"a": 1}),
+            json!(""),
+        ] {
+            let settings = json!({"proxy_address": bad});
+            assert_eq!(errors(&settings), ["/c/proxy_address"], "{bad}");
+            let (_, report) = read(&settings, Dialect::Native);
+            assert!(!report.problems[0].message.contains("secret"));
+        }
     }
 }

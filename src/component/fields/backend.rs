@@ -35,7 +35,13 @@ const CLIENT: &[Field] = &[
         "Do not follow redirects: the 3xx is the answer (Enterprise).",
     )
     .or("false"),
-    field("proxy_address", Text, "A proxy (Enterprise).").eg("http://proxy:3128"),
+    field(
+        "proxy_address",
+        Text,
+        "The proxy that requests go through: `http://[user:password@]host[:port]` (Enterprise).",
+    )
+    .eg("http://proxy:3128")
+    .differs("proxies are spoken to in plaintext; protocol upgrades are not passed on"),
     field(
         "client_tls",
         Ref("client_tls"),

@@ -26,6 +26,10 @@ pub enum Sending {
 pub struct RequestHead<'a> {
     /// The method.
     pub method: &'a Method,
+    /// Scheme and authority, where a proxy reads the request line; else empty.
+    pub origin: &'a str,
+    /// Value of `Proxy-Authorization`; where a proxy reads the head, one of the caller's is left out.
+    pub proxy_authorization: Option<&'a str>,
     /// Path in front of the target's path; may be empty.
     pub base_path: &'a str,
     /// Path and query as they go on the wire.
@@ -45,15 +49,14 @@ pub struct RequestHead<'a> {
 /// Appends a request head to `out`. Fails, having appended a part, when the path or a field would
 /// break the message.
 pub fn request_head(out: &mut Vec<u8>, head: &RequestHead<'_>) -> Result<(), NetError> {
-    start(
-        out,
-        head.method,
-        head.base_path,
-        head.path_and_query,
-        head.host,
-    )?;
+    let path = [head.origin, head.base_path, head.path_and_query];
+    line(out, head.method, path, head.host)?;
+    if let Some(value) = head.proxy_authorization {
+        push_spelled(out, "Proxy-Authorization", value.as_bytes());
+    }
     for (name, value) in head.fields {
-        if is_framing(name) || head.close && *name == header::CONNECTION {
+        let proxied = !head.origin.is_empty() && *name == header::PROXY_AUTHORIZATION;
+        if proxied || is_framing(name) || head.close && *name == header::CONNECTION {
             continue;
         }
         // A name cannot hold what ends a line; a value of the platform's making was never asked.
@@ -72,11 +75,22 @@ pub fn start(
     path_and_query: &str,
     host: &[u8],
 ) -> Result<(), NetError> {
+    line(out, method, ["", base_path, path_and_query], host)
+}
+
+/// The same, the path with what stands in front of it.
+fn line(
+    out: &mut Vec<u8>,
+    method: &Method,
+    [origin, base_path, path_and_query]: [&str; 3],
+    host: &[u8],
+) -> Result<(), NetError> {
     check_target(base_path, path_and_query)?;
     check_value("Host", host)?;
     for part in [
         method.as_str(),
         " ",
+        origin,
         base_path,
         path_and_query,
         " HTTP/1.1\r\nHost: ",
@@ -196,6 +210,8 @@ mod tests {
         let mut out = Vec::new();
         let head = RequestHead {
             method,
+            origin: "",
+            proxy_authorization: None,
             base_path: "",
             path_and_query: path,
             host: b"h:1",
