@@ -73,7 +73,7 @@ pub fn compile(
     let several = backends.len() > 1;
     let plain = |backend: &Backend| backend.pipe.is_empty() && backend.wire.is_empty();
     let staged = !draft.pipe.is_empty() || !shadows.is_empty() || !backends.iter().all(plain);
-    let reads_body = heads(scope.draft, &draft).any(|stage| stage.reads_body());
+    let reads_body = draft.head.iter().any(|stage| stage.reads_body());
     let rewrites = heads(scope.draft, &draft).any(|stage| stage.rewrites());
     let plan = if streams && !staged && backends.len() == 1 {
         Plan::Stream(Box::new(backends.pop()?))

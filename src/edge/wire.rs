@@ -44,7 +44,8 @@ pub async fn request(
         wire::head(head, &path, (ctx, edits), (backend, target), out).map_err(before)?;
         Written { path, entered: 0 }
     } else {
-        let fields = selected(&backend.forward, head, x);
+        let fields = selected(std::iter::once(&backend.forward), head, x);
+        let fields = fields.into_iter().next().unwrap_or_default();
         let headers = call::wire_fields(backend, fields);
         let mut made = Call {
             headers,

@@ -306,15 +306,22 @@ pub enum StatusRule {
     Code,
 }
 
+impl Compose {
+    /// Every backend, those of shadows behind the others.
+    pub fn all(&self) -> impl Iterator<Item = &Backend> {
+        let beside = self.shadow.iter().flat_map(|s| &s.plan.backends);
+        self.backends.iter().chain(beside)
+    }
+}
+
 impl Endpoint {
     /// Every backend, those of shadows behind the others.
     pub fn backends(&self) -> impl Iterator<Item = &Backend> {
-        let (main, beside) = match &self.plan {
-            Plan::Stream(backend) => (std::slice::from_ref(&**backend), None),
-            Plan::Compose(compose) => (&*compose.backends, compose.shadow.as_deref()),
+        let (streamed, composed) = match &self.plan {
+            Plan::Stream(backend) => (Some(&**backend), None),
+            Plan::Compose(compose) => (None, Some(compose.all())),
         };
-        let beside = beside.into_iter().flat_map(|shadow| &shadow.plan.backends);
-        main.iter().chain(beside)
+        streamed.into_iter().chain(composed.into_iter().flatten())
     }
 
     /// Whether its requests may take the fast lane as things stand: a TLS handshake may have told since the

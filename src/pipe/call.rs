@@ -133,23 +133,21 @@ pub fn target_of(
 
 /// The fields for a backend, with gzip asked for where we may.
 pub fn wire_fields(backend: &Backend, mut fields: Fields) -> Fields {
-    if asks_for_gzip(backend, &backend.method, &fields) {
-        fields.push(GZIP);
-    }
+    ask_for_gzip(backend, &backend.method, &mut fields);
     fields
 }
 
-/// What is said to ask for gzip.
-pub const GZIP: (HeaderName, HeaderValue) =
-    (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-
-/// Whether we ask for gzip ourselves, and so undo it.
-pub fn asks_for_gzip(backend: &Backend, method: &Method, fields: &Fields) -> bool {
+/// Asks for gzip where we may, and says whether it did: what we ask for ourselves we undo.
+pub fn ask_for_gzip(backend: &Backend, method: &Method, fields: &mut Fields) -> bool {
     let has = |name: HeaderName| fields.iter().any(|(n, _)| *n == name);
-    backend.inflate
+    let asks = backend.inflate
         && *method != Method::HEAD
         && !has(header::ACCEPT_ENCODING)
-        && !has(header::RANGE)
+        && !has(header::RANGE);
+    if asks {
+        fields.push((header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
+    }
+    asks
 }
 
 /// Whether a body's length is told to a backend and not chunked: always in native, in the krakend
@@ -404,14 +402,14 @@ pub fn leave(backend: &Backend, entered: usize, called: &Result<Called, Error>, 
 async fn send(
     backend: &Backend,
     inbound: &Inbound<'_>,
-    call: Call,
+    mut call: Call,
     deadline: Deadline,
 ) -> Result<(Answer, u16), Error> {
-    let unpack = asks_for_gzip(backend, &backend.method, &call.headers);
+    let unpack = ask_for_gzip(backend, &backend.method, &mut call.headers);
     let request = Request {
         method: backend.method.clone(),
         target: call.target,
-        fields: wire_fields(backend, call.headers),
+        fields: call.headers,
         body: inbound.body.clone(),
     };
     let exchanged = exchange(backend, inbound, request, None, deadline, None).await?;

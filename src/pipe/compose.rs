@@ -61,7 +61,9 @@ async fn around(
             inbound.params = staged::changed(request.params.clone(), &inbound);
             inbound.query = Some(request.query.clone());
             inbound.body.clone_from(&request.body);
-            let fields = all(compose).map(|backend| backend.forward.narrowed(&request.headers));
+            let fields = compose
+                .all()
+                .map(|backend| backend.forward.narrowed(&request.headers));
             whole(compose, &inbound, fields.collect()).await?
         }
     };
@@ -70,12 +72,6 @@ async fn around(
         staged::after(&staged.stages, entered, &request, answer, ctx).await?;
     }
     Ok(composed)
-}
-
-/// The backends of an endpoint, those of its shadows behind the others.
-pub fn all(compose: &Compose) -> impl Iterator<Item = &Backend> {
-    let beside = compose.shadow.iter().flat_map(|s| &s.plan.backends);
-    compose.backends.iter().chain(beside)
 }
 
 /// The pipe inside the endpoint's stages.

@@ -188,11 +188,8 @@ async fn exchange(
     } else {
         elsewhere((inbound.ctx, backend), request)?
     };
-    let unpack = call::asks_for_gzip(backend, &request.method, &request.headers);
     let mut fields = request.headers.clone();
-    if unpack {
-        fields.push(call::GZIP);
-    }
+    let unpack = call::ask_for_gzip(backend, &request.method, &mut fields);
     let out = call::Request {
         method: request.method.clone(),
         target,

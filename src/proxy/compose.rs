@@ -10,7 +10,6 @@ use crate::gateway::pattern::title;
 use crate::gateway::snapshot::{Compose, Endpoint};
 use crate::gateway::stage::Edits;
 use crate::pipe::call::{Fields, Named};
-use crate::pipe::compose::all;
 use crate::pipe::{self, Composed, Inbound};
 use crate::proxy::head::SessionHead;
 use crate::proxy::stream::Failed;
@@ -51,7 +50,7 @@ pub fn take<'r>(
         None => &sent,
     };
     Taken {
-        fields: rules.map(|rules| selected(rules, head, x)).collect(),
+        fields: selected(rules, head, x),
         path: sent.path().to_vec(),
         query: head.query().unwrap_or_default().to_vec(),
         body: sent.body(),
@@ -62,15 +61,13 @@ pub fn take<'r>(
 /// Selects and adds the fields for the backends of a composed answer, or for the stages around it.
 pub fn fields_for(head: &dyn Head, compose: &Compose, x: &Exchange) -> Vec<Fields> {
     let head = x.ctx.rewritten.as_deref().map_or(head, |r| r as &dyn Head);
-    rules(compose)
-        .map(|rules| selected(rules, head, x))
-        .collect()
+    selected(rules(compose), head, x)
 }
 
 /// By which rules fields are selected: those of each backend, or the endpoint's for its stages.
 fn rules(compose: &Compose) -> impl Iterator<Item = &ForwardRules> {
     let staged = compose.staged.iter().map(|staged| &staged.forward);
-    let backends = compose.staged.is_none().then(|| all(compose));
+    let backends = compose.staged.is_none().then(|| compose.all());
     staged.chain(
         backends
             .into_iter()
@@ -79,14 +76,21 @@ fn rules(compose: &Compose) -> impl Iterator<Item = &ForwardRules> {
     )
 }
 
-/// The fields that one set of rules selects and adds.
-pub fn selected(rules: &ForwardRules, head: &dyn Head, x: &Exchange) -> Fields {
+/// The fields that each set of rules selects and adds.
+pub fn selected<'r>(
+    rules: impl Iterator<Item = &'r ForwardRules>,
+    head: &dyn Head,
+    x: &Exchange,
+) -> Vec<Fields> {
     let ctx = &x.ctx;
     let client = ctx.gateway.service.client_ip.resolve(head);
-    let mut fields = Vec::with_capacity(12);
-    forward_headers(rules, head, &client, &ctx.request_id, &mut fields);
-    Edits::apply(&x.edits.upstream, &mut fields);
-    fields
+    let fields = rules.map(|rules| {
+        let mut fields = Vec::with_capacity(12);
+        forward_headers(rules, head, &client, &ctx.request_id, &mut fields);
+        Edits::apply(&x.edits.upstream, &mut fields);
+        fields
+    });
+    fields.collect()
 }
 
 /// Parameters that a stage has set at the request's head, by key.

@@ -371,20 +371,12 @@ async fn admit(session: &mut Session, x: &mut Exchange) -> Result<Admitted, Erro
     let has_body = !session.as_downstream_mut().is_body_empty();
     let head = SessionHead::new(session.as_downstream(), has_body);
     let routed = route(&head, x);
-    // Whoever is refused by the service's stages need not upload first, unless one of those wants to see it.
-    let early = x.ctx.gateway.service.head.iter().any(|s| s.reads_body());
-    if early
-        && let Ok(Routed::Endpoint(id)) = &routed
-        && wants_body(&head, x, *id)?
-    {
-        compose::read_for_stages(session, x).await?;
-    }
-    let head = SessionHead::new(session.as_downstream(), has_body);
     match guard(&head, x, routed).await? {
         Routed::Answered(reply) | Routed::Reply(reply) => Ok(Admitted::Reply(reply)),
         Routed::Builtin(which) => Ok(Admitted::Builtin(which)),
         Routed::Endpoint(id) => {
-            if !early && wants_body(&head, x, id)? {
+            // Whoever the service's stages have refused need not upload.
+            if wants_body(&head, x, id)? {
                 compose::read_for_stages(session, x).await?;
             }
             let head = SessionHead::new(session.as_downstream(), has_body);
