@@ -11,7 +11,7 @@ use hanzo_gateway::config::{Format, LoadOptions, load};
 use hanzo_gateway::gateway::client_ip::ClientAddr;
 use hanzo_gateway::gateway::ctx::Ctx;
 use hanzo_gateway::gateway::head::{BodySize, Head};
-use hanzo_gateway::gateway::headers::{Fields, ForwardRules, StripSet, forward_headers};
+use hanzo_gateway::gateway::headers::{Added, Fields, ForwardRules, StripSet, forward_headers};
 use hanzo_gateway::gateway::http1::check_head;
 use hanzo_gateway::gateway::limits::Limits;
 use hanzo_gateway::gateway::request_id;
@@ -162,12 +162,16 @@ fn forwarding(criterion: &mut Criterion) {
     };
     let strip = Arc::new(StripSet::new(["X-User-ID", "X-Org-ID", "X-Tenant"]));
     let listed = ["Authorization", "Accept", "Content-Type"].map(str::to_owned);
+    let added = Added {
+        request_id: "req_1",
+        minted: &[],
+    };
     for (name, input) in [("all", &["*".to_owned()][..]), ("three listed", &listed)] {
         let rules = ForwardRules::compile(Dialect::Native, input, &[], Arc::clone(&strip), false);
         criterion.bench_function(&format!("heads/forward {name}"), |bencher| {
             bencher.iter(|| {
                 let mut out = Fields::with_capacity(32);
-                forward_headers(&rules, black_box(&head), &client, "req_1", &mut out);
+                forward_headers(&rules, black_box(&head), &client, added, &mut out);
                 out
             });
         });

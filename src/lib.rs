@@ -4,8 +4,8 @@
 //! wing that serves requests; one corridor, `compile`, joins them. Rooms stand in one order and a
 //! room imports only from rooms to its left (`tests/house.rs` holds it):
 //!
-//! `base · body · net · telemetry · gateway · pipe · proxy · edge · config · component · compile ·
-//! serve · demo · cli`
+//! `base · body · net · telemetry · gateway · identity · traffic · pipe · proxy · edge · config ·
+//! component · compile · serve · demo · cli`
 //!
 //! with two bans besides: `config` imports only `base`; `component` never imports `proxy` or `edge`.
 //! `docs/ARCHITECTURE.md` says why.
@@ -20,6 +20,10 @@ pub mod net;
 pub mod telemetry;
 
 pub mod gateway;
+
+pub mod identity;
+
+pub mod traffic;
 
 pub mod pipe;
 

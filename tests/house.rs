@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use scan::{Code, Mention};
 
 /// A room imports only from rooms to its left.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 16] = [
     "base",
     "body",
     "net",
     "telemetry",
     "gateway",
+    "identity",
+    "traffic",
     "pipe",
     "proxy",
     "edge",

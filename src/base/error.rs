@@ -57,6 +57,25 @@ reasons! {
     BadBody "bad_body" 400 "bad_request" "http_request_error" "The request body could not be read or understood.";
     SchemaViolated "schema_violated" 400 "bad_request" "http_request_denied" "The request body does not fit the endpoint's JSON schema.";
     CheckFailed "check_failed" 400 "bad_request" "http_request_denied" "An expression of `validation/cel` refused the request.";
+    CredentialsMissing "credentials_missing" 401 "unauthorized" "" "No credentials came with the request, or none of a kind that this endpoint takes.";
+    TokenMalformed "token_malformed" 401 "unauthorized" "" "What came as a token is none, or one that breaks its format.";
+    AlgorithmMismatch "algorithm_mismatch" 401 "unauthorized" "" "The token names another algorithm than the one that is configured.";
+    KeyUnknown "key_unknown" 401 "unauthorized" "" "No key of the issuer's set has the token's key id.";
+    SignatureInvalid "signature_invalid" 401 "unauthorized" "" "The token's signature is not that of the key it names.";
+    TokenExpired "token_expired" 401 "unauthorized" "" "The token's `exp` has passed.";
+    ExpiryMissing "expiry_missing" 401 "unauthorized" "" "The token has no `exp`.";
+    TokenNotYetValid "token_not_yet_valid" 401 "unauthorized" "" "The token's `nbf` or `iat` is in the future.";
+    IssuerMismatch "issuer_mismatch" 401 "unauthorized" "" "The token names another issuer.";
+    AudienceMismatch "audience_mismatch" 401 "unauthorized" "" "The token is for another audience.";
+    TokenRevoked "token_revoked" 401 "unauthorized" "" "The token was revoked.";
+    ClaimsRefused "claims_refused" 401 "unauthorized" "" "An expression on the token's claims does not hold.";
+    TokenInactive "token_inactive" 401 "unauthorized" "" "The token's issuer says that it is not active.";
+    ApiKeyInvalid "api_key_invalid" 401 "unauthorized" "" "Nobody vouches for the API key.";
+    PasswordInvalid "password_invalid" 401 "unauthorized" "" "Name and password do not belong together.";
+    CertificateInvalid "certificate_invalid" 401 "unauthorized" "" "The client's certificate is missing or says not what is needed.";
+    AuthenticationOff "authentication_off" 401 "unauthorized" "" "KrakenD's dialect: the settings of `auth/validator` cannot work, so nobody comes in.";
+    RolesMissing "roles_missing" 403 "forbidden" "" "The credentials are valid and lack the roles.";
+    ScopesMissing "scopes_missing" 403 "forbidden" "" "The credentials are valid and lack the scopes.";
     BotDetected "bot_detected" 403 "forbidden" "http_request_denied" "The client calls itself by the name of a bot that is not wanted.";
     HostNotAllowed "host_not_allowed" 403 "forbidden" "http_request_denied" "The client asked for a host that is not served here.";
     ScriptRefused "script_refused" 400 "bad_request" "http_request_denied" "A script of the configuration refused the request; it chooses the status.";
@@ -70,6 +89,7 @@ reasons! {
     TooManyHeaders "too_many_headers" 431 "headers_too_large" "http_request_denied" "The header section has too many fields.";
     Internal "internal" 500 "internal_error" "proxy_internal_error" "A fault of the gateway itself.";
     ScriptFailed "script_failed" 500 "internal_error" "proxy_internal_error" "A script of the configuration failed, or went beyond its time or memory.";
+    SigningFailed "signing_failed" 500 "internal_error" "proxy_internal_error" "The answer's tokens could not be signed.";
     MethodUnsupported "method_unsupported" 501 "not_implemented" "http_request_denied" "The gateway does not implement this method or upgrade.";
     DnsFailed "dns_failed" 502 "bad_gateway" "dns_error" "The backend's name could not be resolved.";
     ConnectRefused "connect_refused" 502 "bad_gateway" "connection_refused" "The backend refused the connection.";
@@ -81,7 +101,11 @@ reasons! {
     BackendStatus "backend_status" 502 "bad_gateway" "http_response_incomplete" "The backend answered a composed endpoint with a status other than 200 or 201.";
     DecodeFailed "decode_failed" 502 "bad_gateway" "http_response_content_coding" "The backend's body could not be decoded.";
     BadSlot "bad_backend_url" 502 "bad_gateway" "proxy_configuration_error" "The backend's URL cannot be built from the request.";
+    BackendTokenUnavailable "backend_token_unavailable" 502 "bad_gateway" "destination_unavailable" "The token for calls to the backend could not be had.";
     AnswerCheckFailed "answer_check_failed" 502 "bad_gateway" "http_response_incomplete" "An expression of `validation/cel` refused the answer.";
+    JwksUnavailable "jwks_unavailable" 503 "service_unavailable" "" "The issuer's keys have not been had yet, so no token can be verified.";
+    KeyServiceUnavailable "key_service_unavailable" 503 "service_unavailable" "" "The service that vouches for API keys does not answer, and this key is not remembered.";
+    IntrospectionUnavailable "introspection_unavailable" 503 "service_unavailable" "" "The service that knows opaque tokens does not answer, and this token is not remembered.";
     NoHosts "no_hosts" 503 "service_unavailable" "destination_unavailable" "The backend has no usable host.";
     ConnectionLimit "connection_limit" 503 "service_unavailable" "connection_limit_reached" "Too many connections, in total or from one address.";
     Overloaded "overloaded" 503 "service_unavailable" "proxy_internal_response" "The gateway sheds load.";
@@ -89,6 +113,32 @@ reasons! {
     ConnectTimeout "connect_timeout" 504 "gateway_timeout" "connection_timeout" "The connection to the backend took too long.";
     BackendTimeout "backend_timeout" 504 "gateway_timeout" "http_response_timeout" "The backend did not answer in time.";
     ClientGone "client_gone" 499 "client_closed_request" "" "The client closed the connection before the answer; nobody sees this status.";
+}
+
+impl Reason {
+    /// Whether it is about who calls. What exactly is wrong is told to operators and never to clients.
+    pub const fn is_authentication(self) -> bool {
+        matches!(
+            self,
+            Self::JwksUnavailable | Self::KeyServiceUnavailable | Self::IntrospectionUnavailable
+        ) || self.challenges()
+            || matches!(self, Self::RolesMissing | Self::ScopesMissing)
+    }
+
+    /// Whether credentials are missing or no good: 401 in both dialects.
+    pub const fn challenges(self) -> bool {
+        self.status() == 401
+    }
+}
+
+/// How a client is told to come back after a 401 (RFC 9110 section 11.6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Challenge {
+    /// A token (RFC 6750).
+    #[default]
+    Bearer,
+    /// Name and password (RFC 7617).
+    Basic,
 }
 
 /// Why a request ended without the backend's answer, with what the krakend dialect and the log
@@ -107,6 +157,8 @@ pub struct Error {
     pub retry_after: Option<u32>,
     /// Value of `Allow` on 405.
     pub allow: Option<Box<str>>,
+    /// What `WWW-Authenticate` asks for on 401.
+    pub challenge: Challenge,
 }
 
 /// An error that chose its own status (`return_error_code`, scripts, validation).
@@ -127,6 +179,7 @@ impl Error {
             exposed: None,
             retry_after: None,
             allow: None,
+            challenge: Challenge::Bearer,
         }
     }
 
@@ -144,6 +197,13 @@ impl Error {
     #[must_use]
     pub fn allowing(mut self, methods: impl Into<Box<str>>) -> Self {
         self.allow = Some(methods.into());
+        self
+    }
+
+    /// The same error, asking for credentials of this kind.
+    #[must_use]
+    pub fn challenging(mut self, challenge: Challenge) -> Self {
+        self.challenge = challenge;
         self
     }
 

@@ -1,6 +1,7 @@
 //! Answers that the gateway makes itself, and the one place where an [`Error`] becomes one, in both
 //! dialects (contract section 2).
 
+use crate::base::error::Challenge;
 use crate::base::version;
 use crate::base::{Error, Reason};
 use bytes::Bytes;
@@ -195,6 +196,9 @@ impl ErrorShape {
                 .headers
                 .push((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
+        if error.reason.challenges() {
+            reply = reply.with(header::WWW_AUTHENTICATE, challenge(error));
+        }
         if let Some(value) = proxy_status(error.reason) {
             reply.headers.push((PROXY_STATUS, value));
         }
@@ -275,7 +279,9 @@ fn krakend_status(reason: Reason) -> u16 {
         reason if refused_by_server(reason) => reason.status(),
         Reason::NoRoute => 404,
         Reason::MethodNotAllowed => 405,
-        Reason::BotDetected => 403,
+        Reason::BotDetected | Reason::RolesMissing | Reason::ScopesMissing => 403,
+        // Its keys not at hand, KrakenD tells a client that its token is wrong.
+        reason if reason.is_authentication() => 401,
         Reason::BadParamEncoding | Reason::BadBody => 400,
         Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
         _ => 500,
@@ -306,7 +312,17 @@ fn refused_by_server(reason: Reason) -> bool {
 /// Refusals in front of the pipe: KrakenD says nothing in them but the status, and nobody of completeness
 /// (reference/krakend-components section 0.4).
 fn aborted(reason: Reason) -> bool {
-    matches!(reason, Reason::BotDetected | Reason::HostNotAllowed)
+    matches!(reason, Reason::BotDetected | Reason::HostNotAllowed) || reason.is_authentication()
+}
+
+/// `WWW-Authenticate`: what to come back with. Says no more than whether something came and was wrong (RFC 6750
+/// section 3.1).
+fn challenge(error: &Error) -> HeaderValue {
+    HeaderValue::from_static(match (error.challenge, error.reason) {
+        (Challenge::Basic, _) => "Basic realm=\"hanzo-gateway\", charset=\"UTF-8\"",
+        (Challenge::Bearer, Reason::CredentialsMissing) => "Bearer",
+        (Challenge::Bearer, _) => "Bearer error=\"invalid_token\"",
+    })
 }
 
 /// Whether the connection cannot be trusted after such a refusal.
@@ -398,6 +414,8 @@ fn client_message(error: &Error, retry_after: Option<u32>) -> String {
 
 fn client_sentence(reason: Reason) -> &'static str {
     match reason.status() {
+        401 => "Valid credentials are needed.",
+        403 if reason.is_authentication() => "The credentials do not allow this.",
         404 => "No endpoint has this path.",
         405 => "This path does not accept this method.",
         408 => "The request took too long to arrive.",
@@ -440,7 +458,12 @@ fn native_body(
             body,
             ",\"type\":\"https://docs.hanzo.ai/gateway/reasons#{}\",\"title\":\"{}\",\"detail\":\"{message}\",\
              \"instance\":\"urn:request:{id}\"",
-            error.reason.word(),
+            // What exactly is wrong with credentials stays inside.
+            if error.reason.is_authentication() {
+                code
+            } else {
+                error.reason.word()
+            },
             canonical_reason(status),
         );
     }

@@ -4,13 +4,14 @@ use crate::base::{Code, Dialect, Problem};
 use crate::body::{Decoder, Shape};
 use crate::compile::components;
 use crate::compile::endpoint::Scope;
-use crate::component::BackendDraft;
 use crate::component::ErrorMode;
+use crate::component::{At, BackendDraft};
 use crate::config;
 use crate::gateway::headers::ForwardRules;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::snapshot::{Backend, Hosts, StatusRule};
+use crate::gateway::task::Task;
 use crate::net::srv::ZeroWeights;
 use crate::net::{Balance, Balancer, Proxy, Scheme, Srv, Target, Transport};
 use crate::pipe::compose::race_timeout;
@@ -28,6 +29,8 @@ pub struct Place<'a> {
     pub wildcard: bool,
     /// Its place in the endpoint's list.
     pub index: usize,
+    /// The endpoint as components know it.
+    pub at: &'a At,
 }
 
 /// A backend, and whether it is called beside the others.
@@ -38,17 +41,28 @@ pub struct Compiled {
     pub shadow: Option<Option<Duration>>,
 }
 
-/// Compiles a backend.
-pub fn compile(written: &config::Backend, place: &Place<'_>, scope: &mut Scope<'_>) -> Compiled {
+/// Compiles a backend; `tasks` takes the work beside the requests that it asks for.
+pub fn compile(
+    written: &config::Backend,
+    place: &Place<'_>,
+    tasks: &mut Vec<Arc<dyn Task>>,
+    scope: &mut Scope<'_>,
+) -> Compiled {
     let endpoint = place.endpoint;
     let native = scope.dialect == Dialect::Native;
-    let mut draft = BackendDraft::default();
+    let mut draft = BackendDraft {
+        env: scope.draft.env.clone(),
+        offers: scope.draft.offers.clone(),
+        at: place.at.clone(),
+        ..BackendDraft::default()
+    };
     components::backend(
         &written.extra_config,
         &mut draft,
         scope.dialect,
         scope.report,
     );
+    tasks.append(&mut draft.tasks);
     let transport = transport(&mut draft, scope);
     if draft.http2 && transport.is_some() {
         let message =

@@ -13,7 +13,14 @@ pub const LOCKS: &[&str] = &["auth/", "security/", "qos/", "validation/", "gover
 
 /// Components of the service.
 pub fn service(extra: &Extra, draft: &mut ServiceDraft, dialect: Dialect, report: &mut Report) {
-    build(extra, Level::Service, |c| c.service, draft, dialect, report);
+    build(
+        extra,
+        Level::Service,
+        (|c| c.service, |_| None),
+        draft,
+        dialect,
+        report,
+    );
 }
 
 /// Components of an endpoint.
@@ -21,7 +28,7 @@ pub fn endpoint(extra: &Extra, draft: &mut EndpointDraft, dialect: Dialect, repo
     build(
         extra,
         Level::Endpoint,
-        |c| c.endpoint,
+        (|c| c.endpoint, |c| c.each_endpoint),
         draft,
         dialect,
         report,
@@ -30,7 +37,14 @@ pub fn endpoint(extra: &Extra, draft: &mut EndpointDraft, dialect: Dialect, repo
 
 /// Components of a backend.
 pub fn backend(extra: &Extra, draft: &mut BackendDraft, dialect: Dialect, report: &mut Report) {
-    build(extra, Level::Backend, |c| c.backend, draft, dialect, report);
+    build(
+        extra,
+        Level::Backend,
+        (|c| c.backend, |_| None),
+        draft,
+        dialect,
+        report,
+    );
 }
 
 /// Components of an async agent: none is implemented.
@@ -49,34 +63,27 @@ pub fn agent(agent: &AsyncAgent, report: &mut Report) {
     }
 }
 
+/// What a component does although nobody asked by name.
+type Each<T> = fn(&mut T, Dialect, &mut Report);
+
 /// The running order is the table's, not the file's.
 fn build<T>(
     extra: &Extra,
     level: Level,
-    at: fn(&Component) -> Option<Build<T>>,
+    (at, each): (
+        fn(&Component) -> Option<Build<T>>,
+        fn(&Component) -> Option<Each<T>>,
+    ),
     draft: &mut T,
     dialect: Dialect,
     report: &mut Report,
 ) {
     for component in COMPONENTS {
-        let Some(namespace) = extra.get(component.name) else {
-            continue;
-        };
-        let Some(build) = at(component) else { continue };
-        let before = report.problems.len();
-        let settings = if component.any_value {
-            let pointer = namespace.pointer.as_str();
-            Some(Settings::new(&namespace.value, pointer, report))
-        } else {
-            Settings::open(namespace, report)
-        };
-        if let Some(mut settings) = settings
-            && let Err(problem) = build(&mut settings, draft, dialect)
-        {
-            report.push(problem);
+        if let (Some(namespace), Some(build)) = (extra.get(component.name), at(component)) {
+            one(component, (namespace, build), draft, dialect, report);
         }
-        if component.lenient {
-            soften(report, before);
+        if let Some(each) = each(component) {
+            each(draft, dialect, report);
         }
     }
     for namespace in &extra.0 {
@@ -84,6 +91,31 @@ fn build<T>(
         if known.is_none_or(|component| at(component).is_none()) {
             unbuilt(namespace, level, dialect, report);
         }
+    }
+}
+
+/// Runs one builder.
+fn one<T>(
+    component: &Component,
+    (namespace, build): (&Namespace, Build<T>),
+    draft: &mut T,
+    dialect: Dialect,
+    report: &mut Report,
+) {
+    let before = report.problems.len();
+    let settings = if component.any_value {
+        let pointer = namespace.pointer.as_str();
+        Some(Settings::new(&namespace.value, pointer, report))
+    } else {
+        Settings::open(namespace, report)
+    };
+    if let Some(mut settings) = settings
+        && let Err(problem) = build(&mut settings, draft, dialect)
+    {
+        report.push(problem);
+    }
+    if component.lenient {
+        soften(report, before);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::gateway::snapshot::{
     Backend, Compose, Endpoint, Hosts, Merging, Plan, Propagated, Shadow, Staged,
 };
 use crate::gateway::stage::{HeadStage, PipeStage};
+use crate::gateway::task::Task;
 use crate::pipe::compose::merge_timeout;
 use crate::pipe::shadow;
 use http::{HeaderValue, Method};
@@ -42,8 +43,10 @@ pub struct Scope<'a> {
 pub fn compile(
     written: &config::Endpoint,
     draft: EndpointDraft,
+    tasks: &mut Vec<Arc<dyn Task>>,
     scope: &mut Scope<'_>,
 ) -> Option<Endpoint> {
+    tasks.extend(draft.tasks.iter().cloned());
     let method = Method::from_bytes(written.method.as_bytes()).ok()?;
     let params = param_names(&written.endpoint, scope.document.service.disable_rest);
     let wildcard = written.endpoint.ends_with("/*");
@@ -57,8 +60,9 @@ pub fn compile(
             params: &params,
             wildcard,
             index,
+            at: &draft.at,
         };
-        let Compiled { backend, shadow } = backend::compile(one, &place, scope);
+        let Compiled { backend, shadow } = backend::compile(one, &place, tasks, scope);
         match shadow {
             None => backends.push(backend),
             Some(timeout) => {
@@ -114,6 +118,7 @@ pub fn compile(
         reads_body,
         door: draft.door.into(),
         head: draft.head.into(),
+        claims: draft.claims.into(),
         lane: lane(&plan, rewrites, scope),
         plan,
         timeout: written.timeout,

@@ -12,15 +12,17 @@ pub mod strip;
 pub mod transport;
 
 use crate::base::{Code, Dialect, ErrorShape, Problem, Report};
-use crate::component::{EndpointDraft, ServiceDraft};
-use crate::config::Document;
+use crate::component::{At, EndpointDraft, Env, ServiceDraft};
+use crate::config::{self, Document};
 use crate::gateway::client_ip::{ClientIpRules, ClientIpSettings};
 use crate::gateway::headers::StripSet;
 use crate::gateway::health::Health;
+use crate::gateway::kept::Kept;
 use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::router::{Route, Router, RouterOptions};
-use crate::gateway::snapshot::{Builtin, Endpoint, Gateway, Own, Service};
+use crate::gateway::snapshot::{Builtin, Endpoint, Gateway, Own, Service, Tasks};
+use crate::gateway::task::Task;
 use crate::net::{Client, Resolver};
 use crate::telemetry::log::LogOptions;
 use crate::telemetry::metrics::Metrics;
@@ -43,6 +45,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Names of backends.
     pub resolver: Resolver,
+    /// State of configurations.
+    pub kept: Arc<Kept>,
     /// Worker threads, which share the caps on idle connections.
     pub threads: usize,
 }
@@ -56,6 +60,7 @@ impl Shared {
         Ok(Self {
             metrics: Metrics::new()?,
             resolver: Resolver::new(),
+            kept: Arc::default(),
             threads,
         })
     }
@@ -98,7 +103,19 @@ pub fn compile(
     report: &mut Report,
 ) -> Option<Compiled> {
     let doc = &document.service;
+    let client = Arc::new(Client::new(transport::client(
+        doc,
+        dialect,
+        shared.threads,
+        report,
+    )));
     let mut draft = ServiceDraft {
+        env: Env {
+            kept: Arc::clone(&shared.kept),
+            resolver: shared.resolver.clone(),
+            client: Arc::clone(&client),
+            metrics: Arc::clone(&shared.metrics),
+        },
         limits: Limits::of(dialect),
         ..ServiceDraft::default()
     };
@@ -118,14 +135,22 @@ pub fn compile(
         report,
     };
     let mut endpoints = Vec::new();
+    let mut tasks = Vec::new();
     for written in &doc.endpoints {
         let mut own = EndpointDraft {
+            env: draft.env.clone(),
+            offers: draft.offers.clone(),
+            at: at(written),
             limits: draft.limits.clone(),
             ..EndpointDraft::default()
         };
         components::endpoint(&written.extra_config, &mut own, dialect, scope.report);
-        let compiled = endpoint::compile(written, own, &mut scope);
-        endpoints.extend(compiled.filter(|_| !written.skipped));
+        let mut asked = Vec::new();
+        let compiled = endpoint::compile(written, own, &mut asked, &mut scope);
+        if !written.skipped {
+            tasks.extend(asked);
+            endpoints.extend(compiled);
+        }
     }
     for agent in &doc.async_agents {
         components::agent(agent, report);
@@ -133,12 +158,6 @@ pub fn compile(
     let builtins = builtins(document, &draft, dialect);
     let router = router(&endpoints, &builtins, document, &draft, dialect, report);
     let health = health(&endpoints, &draft, document, report);
-    let client = Arc::new(Client::new(transport::client(
-        doc,
-        dialect,
-        shared.threads,
-        report,
-    )));
     transport::prepare_tls(&client, &endpoints, report);
     if report.has_errors() {
         return None;
@@ -172,10 +191,12 @@ pub fn compile(
             unrouted: shared.metrics.endpoint("", ""),
             door: draft.door.into(),
             head: draft.head.into(),
+            claims: draft.claims.into(),
         },
         client,
         resolver: shared.resolver.clone(),
         health: Arc::new(health),
+        tasks: distinct(draft.tasks.into_iter().chain(tasks)),
     };
     let listen = Listen {
         port: doc.port,
@@ -190,6 +211,25 @@ pub fn compile(
             .and_then(|tls| tls.ca_certs.first().cloned()),
     };
     Some(Compiled { gateway, listen })
+}
+
+fn at(written: &config::Endpoint) -> At {
+    At {
+        method: written.method.clone(),
+        path: written.endpoint.clone(),
+        pointer: written.pointer.clone(),
+    }
+}
+
+/// Each task once: endpoints with the same settings share theirs.
+fn distinct(all: impl Iterator<Item = Arc<dyn Task>>) -> Tasks {
+    let mut tasks: Vec<Arc<dyn Task>> = Vec::new();
+    for task in all {
+        if !tasks.iter().any(|known| Arc::ptr_eq(known, &task)) {
+            tasks.push(task);
+        }
+    }
+    Tasks(tasks)
 }
 
 fn errors(draft: &ServiceDraft, dialect: Dialect) -> ErrorShape {

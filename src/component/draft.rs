@@ -1,19 +1,88 @@
-//! What components fill in while a document is compiled; `compile` makes the snapshot of it.
+//! What components fill in while a document is compiled; `compile` makes the snapshot of it. And what they find there:
+//! the process around them, and what components of the service have for those of its endpoints.
 
 use crate::body::flatmap::Flatmap;
 use crate::gateway::health::HealthOptions;
+use crate::gateway::identity::ClaimStage;
+use crate::gateway::kept::Kept;
 use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
-use crate::net::{ProxyAddress, Tls};
+use crate::gateway::task::Task;
+use crate::net::{Client, ClientOptions, ProxyAddress, Resolver, Tls};
 use crate::telemetry::log::LogOptions;
+use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// The process around a compilation, for components that keep state or ask services of their own. A compilation
+/// itself starts nothing and fetches nothing: that is for tasks and requests.
+#[derive(Clone, Debug)]
+pub struct Env {
+    /// State that outlives a reload.
+    pub kept: Arc<Kept>,
+    /// Names of hosts.
+    pub resolver: Resolver,
+    /// The client for services that the gateway asks: the one of the service's backends.
+    pub client: Arc<Client>,
+    /// Metric families.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Default for Env {
+    #[expect(clippy::expect_used, reason = "metric names are unique, tests hold it")]
+    fn default() -> Self {
+        Self {
+            kept: Arc::default(),
+            resolver: Resolver::new(),
+            client: Arc::new(Client::new(ClientOptions::default())),
+            metrics: Metrics::new().expect("each metric has a name of its own"),
+        }
+    }
+}
+
+/// What components of the service have for those of its endpoints and backends, by type.
+#[derive(Clone, Default)]
+pub struct Offers(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl Offers {
+    /// Offers something; the last one of a type counts.
+    pub fn put<T: Any + Send + Sync>(&mut self, offer: Arc<T>) {
+        self.0.insert(TypeId::of::<T>(), offer);
+    }
+
+    /// What is offered of this type.
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.get(&TypeId::of::<T>())?).downcast().ok()
+    }
+}
+
+/// Which endpoint is being compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// Its method.
+    pub method: String,
+    /// Its path as written.
+    pub path: String,
+    /// Where it stands in the document.
+    pub pointer: String,
+}
 
 /// The service being compiled.
 #[derive(Default)]
 pub struct ServiceDraft {
+    /// The process around.
+    pub env: Env,
+    /// What is there for endpoints and backends.
+    pub offers: Offers,
+    /// Work beside the requests.
+    pub tasks: Vec<Arc<dyn Task>>,
+    /// Who has a say about the claims of verified tokens.
+    pub claims: Vec<Box<dyn ClaimStage>>,
     /// `router`.
     pub router: RouterFlags,
     /// `hanzo/limits`, on top of the dialect's defaults.
@@ -33,6 +102,16 @@ pub struct ServiceDraft {
 /// An endpoint being compiled.
 #[derive(Default)]
 pub struct EndpointDraft {
+    /// The process around.
+    pub env: Env,
+    /// What the service's components have for endpoints.
+    pub offers: Offers,
+    /// Which endpoint it is.
+    pub at: At,
+    /// Work beside the requests.
+    pub tasks: Vec<Arc<dyn Task>>,
+    /// Who has a say about the claims of verified tokens.
+    pub claims: Vec<Box<dyn ClaimStage>>,
     /// The service's limits with the endpoint's on top.
     pub limits: Limits,
     /// Stages in place of the service's of this kind.
@@ -52,6 +131,14 @@ pub struct EndpointDraft {
 /// A backend being compiled.
 #[derive(Default)]
 pub struct BackendDraft {
+    /// The process around.
+    pub env: Env,
+    /// What the service's components have for backends.
+    pub offers: Offers,
+    /// Which endpoint it belongs to.
+    pub at: At,
+    /// Work beside the requests.
+    pub tasks: Vec<Arc<dyn Task>>,
     /// What becomes of statuses other than 200 and 201.
     pub errors: ErrorMode,
     /// Cleartext HTTP/2 with prior knowledge.

@@ -13,9 +13,11 @@ pub mod security;
 pub mod telemetry;
 pub mod validation;
 
-use crate::base::{Dialect, Problem};
+use crate::base::{Dialect, Problem, Report};
 use crate::config::settings::Settings;
-pub use draft::{BackendDraft, EndpointDraft, ErrorMode, RouterFlags, ServiceDraft};
+pub use draft::{
+    At, BackendDraft, EndpointDraft, Env, ErrorMode, Offers, RouterFlags, ServiceDraft,
+};
 pub use not_yet::{Loss, NOT_YET, NotYet};
 
 /// Where a component may stand.
@@ -55,6 +57,10 @@ impl Level {
 /// settings carry; what is returned as an error refuses the file.
 pub type Build<T> = fn(&mut Settings<'_>, &mut T, Dialect) -> Result<(), Problem>;
 
+/// What a component does for every endpoint, whether its namespace stands there or not; after its builder, where both
+/// are there.
+pub type EachEndpoint = fn(&mut EndpointDraft, Dialect, &mut Report);
+
 /// One component: plain data, no trait.
 pub struct Component {
     /// Canonical short namespace.
@@ -69,6 +75,8 @@ pub struct Component {
     pub endpoint: Option<Build<EndpointDraft>>,
     /// Builder at backend level.
     pub backend: Option<Build<BackendDraft>>,
+    /// What it does for every endpoint.
+    pub each_endpoint: Option<EachEndpoint>,
 }
 
 impl Component {
@@ -81,6 +89,7 @@ impl Component {
             service: None,
             endpoint: None,
             backend: None,
+            each_endpoint: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What one request knows of itself. No maps of strings; rare parts are optional.
 
 use crate::base::Error;
+use crate::gateway::headers::Added;
+use crate::gateway::identity::Identity;
 use crate::gateway::message::Rewritten;
 use crate::gateway::params::Params;
 use crate::gateway::snapshot::{Backend, Endpoint, Gateway, Plan};
@@ -26,6 +28,8 @@ pub struct Ctx {
     pub request_id: String,
     /// The client's address after looking behind trusted proxies.
     pub client: IpAddr,
+    /// Who calls, once somebody proved it.
+    pub identity: Option<Arc<Identity>>,
     /// When the head was complete.
     pub started: Instant,
     /// The client's request as a stage rewrote it; takes the place of its head from there on.
@@ -88,6 +92,7 @@ impl Ctx {
             params: Params::default(),
             request_id: String::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            identity: None,
             started: Instant::now(),
             rewritten: None,
             kept: Kept::default(),
@@ -100,6 +105,14 @@ impl Ctx {
     /// The endpoint of this request.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.gateway.endpoints.get(self.endpoint?)
+    }
+
+    /// What backends are told of this request.
+    pub fn added(&self) -> Added<'_> {
+        Added {
+            request_id: &self.request_id,
+            minted: self.identity.as_ref().map_or(&[], |who| &who.minted),
+        }
     }
 
     /// The path of whatever was found, as configured; empty for nothing.

@@ -10,6 +10,7 @@ use crate::base::reply::{X_GATEWAY_VERSION, X_REQUEST_ID};
 use crate::base::{Dialect, version};
 use crate::gateway::client_ip::ClientAddr;
 use crate::gateway::head::Head;
+use crate::gateway::identity::Minted;
 use http::header::{self, HeaderName, HeaderValue};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -394,21 +395,31 @@ pub fn hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || name.as_str() == "http2-settings"
 }
 
+/// What the gateway says of a request to its backends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Added<'a> {
+    /// `X-Request-ID`.
+    pub request_id: &'a str,
+    /// Who calls.
+    pub minted: &'a [Minted],
+}
+
 /// Gives `out` all fields that a backend gets, without `Host`, framing and `Accept-Encoding`.
 /// Several values of one field keep their order.
 pub fn forward_headers(
     rules: &ForwardRules,
     head: &dyn Head,
     client: &ClientAddr,
-    request_id: &str,
+    added: Added<'_>,
     out: &mut impl FieldSink,
 ) {
+    let minted = added.minted;
     let agent = if rules.endpoint.passes(&header::USER_AGENT) {
         head.header(&header::USER_AGENT)
     } else {
         None
     };
-    copy_fields(rules, head, agent.is_some(), out);
+    copy_fields(rules, head, (minted, agent.is_some()), out);
     add_forwarded(rules, head, client, out);
     let product = match rules.dialect {
         Dialect::Native => version::USER_AGENT,
@@ -424,26 +435,31 @@ pub fn forward_headers(
     }
     if rules.dialect == Dialect::Native {
         add_via(head, out);
-        out.own(&OWN_ID, request_id.as_bytes());
+        out.own(&OWN_ID, added.request_id.as_bytes());
         if !rules.hide_version {
             out.fixed(&OWN_VERSION, version::GATEWAY_VERSION);
         }
     }
+    add_minted(rules, minted, out);
 }
 
-/// Puts fields that the gateway made itself (claims of a token, say) in place of any of the same
-/// name, as far as both filters let them pass: KrakenD wants them listed in `input_headers` too.
-pub fn forward_minted(
+/// Who calls. KrakenD wants such fields listed in `input_headers`, of the endpoint and of the backend.
+fn add_minted(rules: &ForwardRules, minted: &[Minted], out: &mut impl FieldSink) {
+    for field in minted {
+        if field.unlisted || rules.passes(&field.name) {
+            for value in &field.values {
+                out.field(FieldName::Known(&field.name), value.as_bytes());
+            }
+        }
+    }
+}
+
+fn copy_fields(
     rules: &ForwardRules,
-    minted: &[(HeaderName, HeaderValue)],
-    out: &mut Fields,
+    head: &dyn Head,
+    (minted, agent_sent): (&[Minted], bool),
+    out: &mut impl FieldSink,
 ) {
-    let minted = || minted.iter().filter(|(name, _)| rules.passes(name));
-    out.retain(|(name, _)| !minted().any(|(made, _)| made == name));
-    out.extend(minted().cloned());
-}
-
-fn copy_fields(rules: &ForwardRules, head: &dyn Head, agent_sent: bool, out: &mut impl FieldSink) {
     let nominated = match rules.dialect {
         Dialect::Native => Nominated::by(head),
         Dialect::Krakend => Nominated::default(),
@@ -456,6 +472,10 @@ fn copy_fields(rules: &ForwardRules, head: &dyn Head, agent_sent: bool, out: &mu
         let Some(name) = rules.copied(name) else {
             return;
         };
+        // What the gateway says of somebody takes the place of what they say themselves.
+        if minted.iter().any(|field| name.is(&field.name)) {
+            return;
+        }
         // KrakenD writes its own when it forwards the client's `User-Agent`.
         if nominated.contains(name.as_str()) || (agent_sent && name.is(&X_FORWARDED_VIA)) {
             return;

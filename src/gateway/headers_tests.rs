@@ -25,6 +25,13 @@ fn client(ip: &str, peer: &str, trusted: bool) -> ClientAddr {
     }
 }
 
+fn added(minted: &[Minted]) -> Added<'_> {
+    Added {
+        request_id: "req_1",
+        minted,
+    }
+}
+
 fn rules(dialect: Dialect, endpoint: &[&str], backend: &[&str]) -> ForwardRules {
     let strip = Arc::new(StripSet::new(["X-User-ID", "X-Org-ID"]));
     ForwardRules::compile(dialect, &list(endpoint), &list(backend), strip, false)
@@ -33,7 +40,7 @@ fn rules(dialect: Dialect, endpoint: &[&str], backend: &[&str]) -> ForwardRules 
 /// The fields sent, as sorted lines `name: value`.
 fn sent(rules: &ForwardRules, head: &Plain, client: ClientAddr) -> Vec<String> {
     let mut out = Vec::new();
-    forward_headers(rules, head, &client, "req_1", &mut out);
+    forward_headers(rules, head, &client, added(&[]), &mut out);
     lines(&out)
 }
 
@@ -264,22 +271,22 @@ fn joins_cookies_that_http2_cut() {
 fn minted_fields_replace_the_clients_and_obey_the_filters() {
     let rules = rules(Dialect::Native, &["X-User-ID", "X-A"], &[]);
     let head = Plain::get("/").fields(&[("X-User-ID", "forged"), ("X-A", "1")]);
+    let mint = |name, unlisted| Minted {
+        name: HeaderName::from_static(name),
+        values: Box::from([HeaderValue::from_static("minted")]),
+        unlisted,
+    };
+    let minted = [
+        mint("x-user-id", false),
+        mint("x-a", false),
+        mint("x-scopes", false),
+        mint("x-org-id", true),
+    ];
+    let client = client("9.9.9.9", "9.9.9.9", false);
     let mut out = Vec::new();
-    forward_headers(
-        &rules,
-        &head,
-        &client("9.9.9.9", "9.9.9.9", false),
-        "req_1",
-        &mut out,
-    );
-    let minted = ["x-user-id", "x-a", "x-scopes"].map(|name| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::from_static("minted"),
-        )
-    });
-    forward_minted(&rules, &minted, &mut out);
+    forward_headers(&rules, &head, &client, added(&minted), &mut out);
     let lines = lines(&out);
+    assert!(lines.contains(&"x-org-id: minted".to_owned()), "{lines:?}");
     assert!(lines.contains(&"x-user-id: minted".to_owned()), "{lines:?}");
     assert_eq!(lines.iter().filter(|l| l.starts_with("x-a:")).count(), 1);
     assert!(

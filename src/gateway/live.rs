@@ -3,29 +3,43 @@
 use crate::gateway::snapshot::Gateway;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// The one place where a reload becomes visible.
-pub struct Live(ArcSwap<Gateway>);
+pub struct Live {
+    current: ArcSwap<Gateway>,
+    changed: Notify,
+}
 
 impl Live {
     /// Starts with a snapshot.
     pub fn new(first: Gateway) -> Self {
-        Self(ArcSwap::from_pointee(first))
+        Self {
+            current: ArcSwap::from_pointee(first),
+            changed: Notify::new(),
+        }
     }
 
     /// The snapshot of this moment; a request keeps it to its end.
     pub fn pin(&self) -> Arc<Gateway> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
     /// Looks something up in the snapshot of this moment, without keeping it.
     pub fn read<T>(&self, look: impl FnOnce(&Gateway) -> T) -> T {
-        look(&self.0.load())
+        look(&self.current.load())
     }
 
     /// Makes the next snapshot visible to requests that start from now on.
     pub fn publish(&self, next: Gateway) {
-        self.0.store(Arc::new(next));
+        self.current.store(Arc::new(next));
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for the next snapshot; one that is published before the first poll or `enable` is missed.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 }
 

@@ -6,12 +6,14 @@ use crate::body::{Decoder, Object, Output, Shape};
 use crate::gateway::client_ip::ClientIpRules;
 use crate::gateway::headers::ForwardRules;
 use crate::gateway::health::Health;
+use crate::gateway::identity::ClaimStage;
 use crate::gateway::lane::{Lane, Slow};
 use crate::gateway::limits::Limits;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::router::Router;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
+use crate::gateway::task::Task;
 use crate::net::{Balancer, Client, Resolver, Scheme, Srv, Target, Transport};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
@@ -38,7 +40,13 @@ pub struct Gateway {
     pub resolver: Resolver,
     /// State of the backends.
     pub health: Arc<Health>,
+    /// Work beside the requests.
+    pub tasks: Tasks,
 }
+
+/// Work that a snapshot asks for.
+#[derive(Clone, Default)]
+pub struct Tasks(pub Vec<Arc<dyn Task>>);
 
 /// Rules of the whole service.
 pub struct Service {
@@ -46,6 +54,8 @@ pub struct Service {
     pub door: Box<[Box<dyn DoorStage>]>,
     /// Stages for every endpoint, for what no endpoint takes, and for our own endpoints but health.
     pub head: Box<[Box<dyn HeadStage>]>,
+    /// Who has a say about the claims of verified tokens.
+    pub claims: Box<[Box<dyn ClaimStage>]>,
     /// How errors look.
     pub errors: ErrorShape,
     /// Limits before an endpoint is known.
@@ -121,6 +131,8 @@ pub struct Endpoint {
     pub door: Box<[Box<dyn DoorStage>]>,
     /// Stages of this endpoint, after the service's.
     pub head: Box<[Box<dyn HeadStage>]>,
+    /// Who has a say about the claims of verified tokens, after the service's.
+    pub claims: Box<[Box<dyn ClaimStage>]>,
     /// Whether some of the stages want the request's body.
     pub reads_body: bool,
     /// How it is answered.
@@ -375,6 +387,14 @@ impl Gateway {
     /// Every backend of every endpoint.
     pub fn backends(&self) -> impl Iterator<Item = &Backend> {
         self.endpoints.iter().flat_map(Endpoint::backends)
+    }
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|task| task.name()))
+            .finish()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod dns;
 pub mod error;
 mod exchange;
+pub mod fetch;
 pub mod h1;
 mod h2;
 pub mod incoming;

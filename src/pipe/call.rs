@@ -5,7 +5,7 @@ use crate::base::{Dialect, Error, Reason};
 use crate::body;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::message::{Answer, AnswerBody};
-use crate::gateway::pattern::Slot;
+use crate::gateway::pattern::{Slot, SlotKind};
 use crate::gateway::query;
 use crate::gateway::snapshot::{Backend, Endpoint, Hosts, StatusRule};
 use crate::gateway::stage::{Call, Called, Flow};
@@ -104,11 +104,23 @@ fn filled(
     raw_path: &[u8],
     values: &[(String, String)],
 ) -> Result<String, Error> {
-    let value = |slot: &Slot| named(values, &slot.key).map(Cow::Borrowed);
+    let value = |slot: &Slot| {
+        named(values, &slot.key)
+            .map(Cow::Borrowed)
+            .or_else(|| claim(slot, ctx))
+    };
     let target = backend
         .pattern
         .fill(&ctx.params, &ctx.path, raw_path, &value)?;
     Ok(target.into_owned())
+}
+
+/// What the caller's token says, for `{JWT.name}`.
+fn claim<'c>(slot: &Slot, ctx: &'c Ctx) -> Option<Cow<'c, str>> {
+    match &slot.kind {
+        SlotKind::Claim(name) => ctx.identity.as_ref()?.claim_text(name),
+        _ => None,
+    }
 }
 
 /// As [`wire_target`], with what stages and earlier calls made of parameters and query.

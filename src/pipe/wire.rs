@@ -25,7 +25,7 @@ pub fn head(
     start(out, path, (backend, target))?;
     let client = ctx.gateway.service.client_ip.resolve(head);
     let mut sink = WireSink::new(out, edits);
-    forward_headers(&backend.forward, head, &client, &ctx.request_id, &mut sink);
+    forward_headers(&backend.forward, head, &client, ctx.added(), &mut sink);
     sink.added();
     Ok(())
 }

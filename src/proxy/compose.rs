@@ -86,7 +86,7 @@ pub fn selected<'r>(
     let client = ctx.gateway.service.client_ip.resolve(head);
     let fields = rules.map(|rules| {
         let mut fields = Vec::with_capacity(12);
-        forward_headers(rules, head, &client, &ctx.request_id, &mut fields);
+        forward_headers(rules, head, &client, ctx.added(), &mut fields);
         Edits::apply(&x.edits.upstream, &mut fields);
         fields
     });

@@ -2,7 +2,7 @@
 //! line.
 
 use crate::base::reply::Asked;
-use crate::base::{Error, Reason, Reply};
+use crate::base::{Dialect, Error, Reason, Reply};
 use crate::gateway::stage::Edits;
 use crate::proxy::Exchange;
 use crate::telemetry::access::Access;
@@ -36,18 +36,32 @@ pub fn refusal(metrics: &Metrics, x: &mut Exchange, error: Error, accept: Option
     };
     let mut reply = x.ctx.gateway.service.errors.reply(&error, asked);
     Edits::apply(&x.edits.answer, &mut reply.headers);
-    // Somebody must act when a backend or we ourselves fail; a client's mistake is its own.
-    let level = match error.reason.status() {
-        500.. if error.reason != Reason::Draining => log::Level::Error,
-        _ => log::Level::Debug,
-    };
-    let route = x.ctx.route();
-    log::log!(
-        level, route, reason = error.reason.word(), request_id = &*x.ctx.request_id;
-        "request failed: {}", error.text
-    );
+    tell(x, &error);
     x.ctx.error = Some(error);
     reply
+}
+
+/// Logs a refusal. Somebody must act when a backend or we ourselves fail; who tries credentials that are no good is worth
+/// knowing (contract section 8); other mistakes of a client's are its own.
+fn tell(x: &Exchange, error: &Error) {
+    let native = x.ctx.gateway.dialect == Dialect::Native;
+    let level = match error.reason.status() {
+        500.. if error.reason != Reason::Draining => log::Level::Error,
+        _ if error.reason.is_authentication() && native => log::Level::Warn,
+        _ => log::Level::Debug,
+    };
+    if level > log::max_level() {
+        return;
+    }
+    let (route, reason) = (x.ctx.route(), error.reason.word());
+    let request_id = &*x.ctx.request_id;
+    if error.reason.is_authentication() {
+        let client = x.ctx.client.to_string();
+        let client = client.as_str();
+        log::log!(level, route, reason, client, request_id; "authentication failed: {}", error.text);
+    } else {
+        log::log!(level, route, reason, request_id; "request failed: {}", error.text);
+    }
 }
 
 /// An answer that is no refusal and no backend's, with what stages recorded.

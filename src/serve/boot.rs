@@ -12,6 +12,7 @@ use crate::serve::background::{Drain, Flush};
 use crate::serve::probes::Probes;
 use crate::serve::reload::{Reload, Reloader};
 use crate::serve::signals::{Caught, Signals};
+use crate::serve::tasks::Tasks;
 use pingora::listeners::ListenerConfig;
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
@@ -158,6 +159,7 @@ pub fn start(
     }
     server.add_service(background_service("log", Flush));
     server.add_service(background_service("probes", Probes::new(Arc::clone(&live))));
+    server.add_service(background_service("tasks", Tasks::new(Arc::clone(&live))));
     server.add_service(background_service(
         "drain",
         Drain::new(connections, Arc::clone(&draining), grace),

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod probes;
 pub mod reload;
 pub mod signals;
+pub mod tasks;
 
 pub use boot::{Boot, Options, StartError, start};
 pub use reload::Reload;

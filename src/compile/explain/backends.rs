@@ -92,12 +92,11 @@ impl Walk<'_> {
             .backends()
             .map(|backend| {
                 let mut fields = Vec::new();
-                let id = self.ctx.request_id.as_str();
                 forward_headers(
                     &backend.forward,
                     self.request,
                     &self.client,
-                    id,
+                    self.ctx.added(),
                     &mut fields,
                 );
                 Edits::apply(&self.edits.upstream, &mut fields);

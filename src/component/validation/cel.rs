@@ -29,9 +29,11 @@ pub use self::scope::Scope;
 use self::types::Ty;
 use crate::base::problem::pointer_join;
 use crate::base::{Code, Dialect, Error, Problem, Reason};
+use crate::body::Object;
 use crate::component::{BackendDraft, Component, EndpointDraft};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
+use crate::gateway::identity::ClaimStage;
 use crate::gateway::message::{Answer, Request};
 use crate::gateway::stage::{Go, PipeStage, Step};
 use serde_json::Value;
@@ -39,9 +41,9 @@ use serde_json::Value;
 /// The table line.
 pub const COMPONENT: Component = Component {
     endpoint: Some(|s, draft: &mut EndpointDraft, dialect| {
-        draft
-            .pipe
-            .extend(build(s, Level::Endpoint, dialect).stage());
+        let mut checks = build(s, Level::Endpoint, dialect);
+        draft.claims.extend(checks.on_claims());
+        draft.pipe.extend(checks.stage());
         Ok(())
     }),
     backend: Some(|s, draft: &mut BackendDraft, dialect| {
@@ -65,7 +67,7 @@ enum Level {
 pub struct Checks {
     before: Vec<Program>,
     after: Vec<Program>,
-    /// Expressions on `JWT`, for whoever verifies tokens.
+    /// Expressions on `JWT`.
     token: Vec<Program>,
     /// Whether answers are checked together with their request.
     both: bool,
@@ -77,12 +79,24 @@ impl Checks {
             .then(|| Box::new(self) as Box<dyn PipeStage>)
     }
 
-    /// Checks the claims of a verified token.
-    ///
-    /// # Errors
-    /// Which expression refused it, by its index.
-    pub fn token(&self, claims: &crate::body::Object) -> Result<(), usize> {
-        first_failing(&self.token, &Scope::token(claims)).map_or(Ok(()), Err)
+    /// The expressions that have a say about a verified token.
+    fn on_claims(&mut self) -> Option<Box<dyn ClaimStage>> {
+        let token = std::mem::take(&mut self.token);
+        (!token.is_empty()).then(|| Box::new(Claims(token)) as Box<dyn ClaimStage>)
+    }
+}
+
+/// Expressions on the claims of a verified token.
+struct Claims(Vec<Program>);
+
+impl ClaimStage for Claims {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn check(&self, claims: &Object) -> Result<(), Error> {
+        let failing = first_failing(&self.0, &Scope::token(claims));
+        failing.map_or(Ok(()), |at| Err(refused(Reason::ClaimsRefused, at)))
     }
 }
 
