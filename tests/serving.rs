@@ -110,6 +110,21 @@ fn sigterm_ends_an_idle_gateway_although_a_client_stays_connected() {
 }
 
 #[test]
+fn what_a_process_made_for_itself_goes_with_it() {
+    let origin = Origin::json("{}");
+    let scratch = tempfile::tempdir().unwrap();
+    let left = || fs::read_dir(scratch.path()).unwrap().count();
+    let gateway = Gateway::setup()
+        .variable("TMPDIR", scratch.path().to_str().unwrap())
+        .native(endpoints(&[("/a", &origin.url())]));
+    assert_eq!(gateway.get("/a").status(), 200);
+    assert_eq!(left(), 1);
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().code, Some(0));
+    assert_eq!(left(), 0);
+}
+
+#[test]
 fn an_answer_while_draining_is_the_last_of_its_connection() {
     let (go, wait) = sync_channel::<()>(0);
     let wait = Mutex::new(wait);

@@ -621,7 +621,11 @@ mod tests {
                 let status = match reason {
                     Reason::NoRoute => 404,
                     Reason::MethodNotAllowed => 405,
-                    Reason::BotDetected => 403,
+                    Reason::BotDetected | Reason::RolesMissing | Reason::ScopesMissing => 403,
+                    Reason::JwksUnavailable
+                    | Reason::KeyServiceUnavailable
+                    | Reason::IntrospectionUnavailable => 401,
+                    reason if reason.status() == 401 => 401,
                     Reason::BadParamEncoding | Reason::BadBody => 400,
                     Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
                     reason if refused_by_server(reason) => reason.status(),
@@ -662,6 +666,44 @@ mod tests {
             assert_eq!(field(&reply, &X_KRAKEND_COMPLETED), None);
             let reply = native().reply(&reason.into(), Asked::default());
             assert_eq!(field(&reply, &X_KRAKEND_COMPLETED), None);
+        }
+    }
+
+    #[test]
+    fn a_challenge_says_no_more_than_whether_something_came() {
+        let missing = native().reply(&Reason::CredentialsMissing.into(), Asked::default());
+        assert_eq!(field(&missing, &header::WWW_AUTHENTICATE), Some("Bearer"));
+        for reason in [
+            Reason::TokenExpired,
+            Reason::SignatureInvalid,
+            Reason::ApiKeyInvalid,
+        ] {
+            let asked = Asked {
+                request_id: "r",
+                accept: Some(b"application/problem+json"),
+            };
+            let reply = native().reply(&Error::new(reason, "exp was 12"), asked);
+            let value = field(&reply, &header::WWW_AUTHENTICATE);
+            assert_eq!(value, Some("Bearer error=\"invalid_token\""), "{reason:?}");
+            assert_eq!(field(&reply, &PROXY_STATUS), None);
+            let body = String::from_utf8(reply.body.to_vec()).unwrap();
+            assert!(
+                !body.contains(reason.word()) && !body.contains("exp was"),
+                "{body}"
+            );
+        }
+        let basic = Error::from(Reason::PasswordInvalid).challenging(Challenge::Basic);
+        let reply = native().reply(&basic, Asked::default());
+        let value = field(&reply, &header::WWW_AUTHENTICATE).unwrap();
+        assert!(value.starts_with("Basic realm="), "{value}");
+    }
+
+    #[test]
+    fn the_dialect_of_krakend_challenges_nobody() {
+        for reason in [Reason::CredentialsMissing, Reason::TokenExpired] {
+            let reply = krakend(true).reply(&reason.into(), Asked::default());
+            assert_eq!((reply.status, reply.body.len()), (401, 0));
+            assert_eq!(field(&reply, &header::WWW_AUTHENTICATE), None);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::config::load;
 use crate::config::load::{Format, LoadOptions};
 use crate::demo::{self, Demo};
 use crate::gateway::lane::Lane;
-use crate::serve::Options;
+use crate::serve::{Options, RuntimeDir};
 use crate::telemetry::log::{Format as LogFormat, LogOptions};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -93,8 +93,9 @@ pub fn demo(args: &args::Demo) -> u8 {
         metrics,
         threads: cores(),
         upgrade: false,
-        runtime_dir: std::env::temp_dir()
-            .join(format!("hanzo-gateway-demo-{}", std::process::id())),
+        runtime_dir: RuntimeDir::Own(
+            std::env::temp_dir().join(format!("hanzo-gateway-demo-{}", std::process::id())),
+        ),
         reload: None,
     };
     let logging = LogOptions {

@@ -7,7 +7,7 @@ use crate::cli::paint::{Paint, talk};
 use crate::cli::{GOOD, PROBLEMS, report};
 use crate::compile::{Compiled, Shared};
 use crate::config::Source;
-use crate::serve::{self, Options, Reload};
+use crate::serve::{self, Options, Reload, RuntimeDir};
 use crate::telemetry::log::{self as logs, LogOptions};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -185,12 +185,15 @@ pub fn cores() -> usize {
 
 /// `$HANZO_GATEWAY_RUNTIME_DIR`, systemd's `$RUNTIME_DIRECTORY`, or a folder of this user and process
 /// under the temporary one.
-fn runtime_dir() -> PathBuf {
+fn runtime_dir() -> RuntimeDir {
     let named = variable("HANZO_GATEWAY_RUNTIME_DIR").or_else(|| variable("RUNTIME_DIRECTORY"));
-    named.map_or_else(
-        || std::env::temp_dir().join(format!("hanzo-gateway-{}", std::process::id())),
-        PathBuf::from,
-    )
+    match named {
+        Some(folder) => RuntimeDir::Named(folder.into()),
+        None => {
+            let name = format!("hanzo-gateway-{}", std::process::id());
+            RuntimeDir::Own(std::env::temp_dir().join(name))
+        }
+    }
 }
 
 /// As many descriptors as the system lets us have: each connection is one, each call to a backend another.

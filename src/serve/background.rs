@@ -6,6 +6,7 @@ use crate::telemetry::sink::Sink;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -42,16 +43,40 @@ pub struct Drain {
     connections: Arc<Connections>,
     draining: Arc<AtomicBool>,
     grace: Duration,
+    /// A folder that goes with the process.
+    scratch: Option<PathBuf>,
 }
 
 impl Drain {
-    /// A drain of at most `grace`.
-    pub fn new(connections: Arc<Connections>, draining: Arc<AtomicBool>, grace: Duration) -> Self {
+    /// A drain of at most `grace`; `scratch` is a folder that goes with the process.
+    pub fn new(
+        connections: Arc<Connections>,
+        draining: Arc<AtomicBool>,
+        grace: Duration,
+        scratch: Option<PathBuf>,
+    ) -> Self {
         Self {
             connections,
             draining,
             grace,
+            scratch,
         }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "everything is drained; the platform would sleep on"
+    )]
+    fn leave(&self) {
+        Sink::stdout().flush();
+        if let Some(folder) = &self.scratch {
+            // Only what this process put there: a folder with anything else in it stays.
+            for name in ["pid", "upgrade.sock"] {
+                let _ = std::fs::remove_file(folder.join(name));
+            }
+            let _ = std::fs::remove_dir(folder);
+        }
+        std::process::exit(0);
     }
 }
 
@@ -71,13 +96,13 @@ impl BackgroundService for Drain {
             calm = if open == 0 { calm + 1 } else { 0 };
             if calm == CALM || Instant::now() >= deadline {
                 log::info!(connections = open; "drained");
-                return leave();
+                return self.leave();
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = &mut again => {
                     log::warn!(connections = open; "second signal: leaving at once");
-                    return leave();
+                    return self.leave();
                 }
             }
         }
@@ -96,13 +121,4 @@ async fn second_signal() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "everything is drained; the platform would sleep on"
-)]
-fn leave() {
-    Sink::stdout().flush();
-    std::process::exit(0);
 }

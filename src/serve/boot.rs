@@ -42,9 +42,18 @@ pub struct Options {
     /// Take the sockets over from the process that runs.
     pub upgrade: bool,
     /// Where the hand-over socket and the pid file stand.
-    pub runtime_dir: PathBuf,
+    pub runtime_dir: RuntimeDir,
     /// How to read the file again; `None` for a configuration without a file.
     pub reload: Option<Reload>,
+}
+
+/// The folder for the hand-over socket and the pid file.
+#[derive(Clone, Debug)]
+pub enum RuntimeDir {
+    /// Somebody named it: it stays.
+    Named(PathBuf),
+    /// Made for this process alone, and gone with it.
+    Own(PathBuf),
 }
 
 /// Everything ready to run.
@@ -160,9 +169,13 @@ pub fn start(
     server.add_service(background_service("log", Flush));
     server.add_service(background_service("probes", Probes::new(Arc::clone(&live))));
     server.add_service(background_service("tasks", Tasks::new(Arc::clone(&live))));
+    let scratch = match options.runtime_dir {
+        RuntimeDir::Named(_) => None,
+        RuntimeDir::Own(folder) => Some(folder),
+    };
     server.add_service(background_service(
         "drain",
-        Drain::new(connections, Arc::clone(&draining), grace),
+        Drain::new(connections, Arc::clone(&draining), grace, scratch),
     ));
     let (hangup, signals) = caught.split(draining);
     if let Some(reload) = options.reload {
@@ -225,7 +238,7 @@ fn server_conf(
     grace: Duration,
     ca_file: Option<String>,
 ) -> Result<ServerConf, StartError> {
-    let dir = &options.runtime_dir;
+    let (RuntimeDir::Named(dir) | RuntimeDir::Own(dir)) = &options.runtime_dir;
     make_private(dir).map_err(|error| StartError::RuntimeDir {
         path: dir.clone(),
         error,

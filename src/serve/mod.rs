@@ -8,5 +8,5 @@ pub mod reload;
 pub mod signals;
 pub mod tasks;
 
-pub use boot::{Boot, Options, StartError, start};
+pub use boot::{Boot, Options, RuntimeDir, StartError, start};
 pub use reload::Reload;

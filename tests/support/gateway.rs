@@ -430,6 +430,11 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.end();
+        // One that was killed could not tidy up.
+        for name in ["hanzo-gateway", "hanzo-gateway-demo"] {
+            let folder = std::env::temp_dir().join(format!("{name}-{}", self.child.id()));
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 
