@@ -34,7 +34,7 @@ pub enum KeyIds {
 }
 
 impl KeyIds {
-    const ALL: [Self; 4] = [Self::Kid, Self::X5t, Self::X5tS256, Self::KidX5t];
+    pub(super) const ALL: [Self; 4] = [Self::Kid, Self::X5t, Self::X5tS256, Self::KidX5t];
 
     /// The strategy of a word of the configuration; `None` for words that KrakenD takes for `kid` silently.
     pub fn of(word: &str) -> Option<Self> {
