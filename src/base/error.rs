@@ -85,6 +85,12 @@ reasons! {
     BodyTimeout "body_timeout" 408 "request_timeout" "http_request_error" "The request body arrived too slowly.";
     BodyTooLarge "body_too_large" 413 "payload_too_large" "http_request_denied" "The request body is over the limit.";
     UriTooLong "uri_too_long" 414 "uri_too_long" "http_request_denied" "The request target is over the limit.";
+    GlobalRateExceeded "global_rate_exceeded" 429 "rate_limit_exceeded" "http_request_denied" "More requests than the whole service takes.";
+    EndpointRateExceeded "endpoint_rate_exceeded" 429 "rate_limit_exceeded" "http_request_denied" "More requests than the endpoint takes of all clients together.";
+    ClientRateExceeded "client_rate_exceeded" 429 "rate_limit_exceeded" "http_request_denied" "More requests of this client than one client may send, or a client that cannot be told from others.";
+    TierMinuteExhausted "tier_minute_exhausted" 429 "rate_limit_exceeded" "http_request_denied" "The caller's plan has no request left at this moment.";
+    TierDayExhausted "tier_day_exhausted" 429 "rate_limit_exceeded" "http_request_denied" "The caller's plan has no request left on this day.";
+    BackendRateExceeded "backend_rate_exceeded" 429 "rate_limit_exceeded" "http_request_denied" "More calls than the backend takes.";
     HeadersTooLarge "headers_too_large" 431 "headers_too_large" "http_request_denied" "The header section is over the limit in bytes.";
     TooManyHeaders "too_many_headers" 431 "headers_too_large" "http_request_denied" "The header section has too many fields.";
     Internal "internal" 500 "internal_error" "proxy_internal_error" "A fault of the gateway itself.";
@@ -123,6 +129,18 @@ impl Reason {
             Self::JwksUnavailable | Self::KeyServiceUnavailable | Self::IntrospectionUnavailable
         ) || self.challenges()
             || matches!(self, Self::RolesMissing | Self::ScopesMissing)
+    }
+
+    /// Whether a limit in front of the pipe refused: the status alone says it in the krakend dialect.
+    pub const fn is_rate_limit(self) -> bool {
+        matches!(
+            self,
+            Self::GlobalRateExceeded
+                | Self::EndpointRateExceeded
+                | Self::ClientRateExceeded
+                | Self::TierMinuteExhausted
+                | Self::TierDayExhausted
+        )
     }
 
     /// Whether credentials are missing or no good: 401 in both dialects.

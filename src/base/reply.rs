@@ -284,6 +284,9 @@ fn krakend_status(reason: Reason) -> u16 {
         reason if reason.is_authentication() => 401,
         Reason::BadParamEncoding | Reason::BadBody => 400,
         Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
+        // A limit of all clients together is told as our weakness, and one of a client's as its own.
+        Reason::GlobalRateExceeded | Reason::EndpointRateExceeded => 503,
+        reason if reason.is_rate_limit() => 429,
         _ => 500,
     }
 }
@@ -312,7 +315,9 @@ fn refused_by_server(reason: Reason) -> bool {
 /// Refusals in front of the pipe: KrakenD says nothing in them but the status, and nobody of completeness
 /// (reference/krakend-components section 0.4).
 fn aborted(reason: Reason) -> bool {
-    matches!(reason, Reason::BotDetected | Reason::HostNotAllowed) || reason.is_authentication()
+    matches!(reason, Reason::BotDetected | Reason::HostNotAllowed)
+        || reason.is_authentication()
+        || reason.is_rate_limit()
 }
 
 /// `WWW-Authenticate`: what to come back with. Says no more than whether something came and was wrong (RFC 6750
@@ -628,6 +633,9 @@ mod tests {
                     reason if reason.status() == 401 => 401,
                     Reason::BadParamEncoding | Reason::BadBody => 400,
                     Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
+        // A limit of all clients together is told as our weakness, and one of a client's as its own.
+        Reason::GlobalRateExceeded | Reason::EndpointRateExceeded => 503,
+        reason if reason.is_rate_limit() => 429,
                     reason if refused_by_server(reason) => reason.status(),
                     _ => 500,
                 };

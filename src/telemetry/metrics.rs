@@ -16,6 +16,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Arc<Requests>,
     backend_errors: IntCounterVec,
+    rate_limit_hits: IntCounterVec,
     refusals: Arc<Words>,
     lanes: Arc<Words>,
     /// Open client connections.
@@ -81,6 +82,13 @@ impl Metrics {
             ),
             &["service"],
         )?;
+        let rate_limit_hits = IntCounterVec::new(
+            opts(
+                "rate_limit_hits_total",
+                "Requests that a rate limit refused, by level and endpoint.",
+            ),
+            &["level", "endpoint"],
+        )?;
         let refusals = Arc::new(Words::new(
             format!("{NAMESPACE}_refusals_total"),
             "Requests that the gateway refused or failed, by reason.",
@@ -120,6 +128,7 @@ impl Metrics {
         ))?;
         registry.register(Box::new(Shown(Arc::clone(&requests))))?;
         registry.register(Box::new(backend_errors.clone()))?;
+        registry.register(Box::new(rate_limit_hits.clone()))?;
         registry.register(Box::new(Shown(Arc::clone(&refusals))))?;
         registry.register(Box::new(Shown(Arc::clone(&lanes))))?;
         registry.register(Box::new(build_info))?;
@@ -136,6 +145,7 @@ impl Metrics {
             registry,
             requests,
             backend_errors,
+            rate_limit_hits,
             refusals,
             lanes,
             active_connections,
@@ -159,6 +169,11 @@ impl Metrics {
         BackendMeters {
             errors: self.backend_errors.with_label_values(&[service]),
         }
+    }
+
+    /// The counter of a rate limit; the endpoint is a pattern, empty for the service's own.
+    pub fn rate_limit(&self, level: &str, endpoint: &str) -> IntCounter {
+        self.rate_limit_hits.with_label_values(&[level, endpoint])
     }
 
     /// Counts a refusal.

@@ -1,2 +1,4 @@
 //! How much and where to: rate limits, breakers, retries, overload. Machinery without settings: components read
 //! the file and build their stages of what stands here.
+
+pub mod limit;
