@@ -15,6 +15,7 @@ mod house;
 mod support;
 mod wire;
 
+mod breaker;
 mod chaos;
 mod client;
 mod commands;

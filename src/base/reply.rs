@@ -633,9 +633,9 @@ mod tests {
                     reason if reason.status() == 401 => 401,
                     Reason::BadParamEncoding | Reason::BadBody => 400,
                     Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
-        // A limit of all clients together is told as our weakness, and one of a client's as its own.
-        Reason::GlobalRateExceeded | Reason::EndpointRateExceeded => 503,
-        reason if reason.is_rate_limit() => 429,
+                    // A limit of all clients together is told as our weakness, and one of a client's as its own.
+                    Reason::GlobalRateExceeded | Reason::EndpointRateExceeded => 503,
+                    reason if reason.is_rate_limit() => 429,
                     reason if refused_by_server(reason) => reason.status(),
                     _ => 500,
                 };

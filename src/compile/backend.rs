@@ -4,6 +4,7 @@ use crate::base::{Code, Dialect, Problem};
 use crate::body::{Decoder, Shape};
 use crate::compile::components;
 use crate::compile::endpoint::Scope;
+use crate::compile::gates::gates;
 use crate::component::ErrorMode;
 use crate::component::{At, BackendDraft};
 use crate::config;
@@ -77,6 +78,7 @@ pub fn compile(
     let service = service(&hosts, written);
     warn_encoding(written, scope);
     let shadow = draft.shadow;
+    let gates = gates(&mut draft, (written, place), &service, scope.dialect);
     let backend = Backend {
         meters: scope.shared.metrics.backend(&service),
         service: service.into(),
@@ -127,6 +129,7 @@ pub fn compile(
         inflate: !(scope.document.service.disable_compression || native && streams),
         transport,
         platform_streams: native && draft.http2,
+        gates,
         call: draft.call.into(),
         pipe: draft.pipe.into(),
         wire: draft.wire.into(),

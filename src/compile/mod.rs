@@ -7,6 +7,7 @@ pub mod components;
 pub mod diff;
 pub mod endpoint;
 pub mod explain;
+pub mod gates;
 pub mod schema;
 pub mod strip;
 pub mod transport;

@@ -13,6 +13,7 @@ use crate::gateway::task::Task;
 use crate::net::{Client, ClientOptions, ProxyAddress, Resolver, Tls};
 use crate::telemetry::log::LogOptions;
 use crate::telemetry::metrics::Metrics;
+use crate::traffic::breaker;
 use bytes::Bytes;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -155,6 +156,8 @@ pub struct BackendDraft {
     pub flatmap: Option<Flatmap>,
     /// `proxy.shadow`: a time limit of its own, or the endpoint's.
     pub shadow: Option<Option<Duration>>,
+    /// Circuit breakers, outermost first; what they are the breakers of is not known yet.
+    pub breakers: Vec<breaker::Settings>,
     /// Stages around each call.
     pub call: Vec<Box<dyn CallStage>>,
     /// Stages around each call that see its request and its decoded data; inside `call`.

@@ -8,6 +8,7 @@ pub mod hanzo;
 pub mod modifier;
 pub mod not_yet;
 pub mod proxy;
+pub mod qos;
 pub mod router;
 pub mod security;
 pub mod telemetry;
@@ -130,6 +131,8 @@ pub static COMPONENTS: &[Component] = &[
     validation::cel::COMPONENT,
     validation::json_schema::COMPONENT,
     proxy::COMPONENT,
+    qos::circuit_breaker::http::COMPONENT,
+    qos::circuit_breaker::COMPONENT,
     backend::http::COMPONENT,
     backend::http_client::COMPONENT,
     // Innermost: it sees the request that leaves and the answer that arrives.

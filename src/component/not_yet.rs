@@ -84,8 +84,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("plugin/http-server", &[S], Function),
     row("plugin/middleware", &[E, B], Function),
     row("plugin/req-resp-modifier", &[E, B, A], Function),
-    row("qos/circuit-breaker", &[B], Protection),
-    row("qos/circuit-breaker/http", &[B], Protection),
     row("qos/http-cache", &[B], Comfort),
     row("qos/ratelimit/proxy", &[B], Protection),
     row("qos/ratelimit/router", &[S, E], Protection),

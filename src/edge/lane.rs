@@ -11,6 +11,7 @@ use crate::edge::head::WireHead;
 use crate::edge::line::Line;
 use crate::edge::room::Room;
 use crate::edge::wire::{self, Written};
+use crate::gateway::gate::{Caller, Passage};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::HeadInfo;
 use crate::gateway::snapshot::{Backend, Compose, Endpoint, Gateway, Plan};
@@ -19,7 +20,7 @@ use crate::net::io::Conn;
 use crate::net::{Deadline, NetError, Target};
 use crate::pipe::call::Named;
 use crate::pipe::{self, Inbound, call};
-use crate::proxy::finish::{self, Told};
+use crate::proxy::finish;
 use crate::proxy::request::{Routed, enter, guard, identify, route};
 use crate::proxy::stream::Failed;
 use crate::proxy::{Exchange, builtin, compose, respond};
@@ -185,8 +186,8 @@ impl Visit<'_> {
     }
 
     /// What became of it, for the access line.
-    fn told(&self) -> Told<'_> {
-        Told {
+    fn told(&self) -> finish::Told<'_> {
+        finish::Told {
             method: self.info.method.as_str(),
             path: self.head().raw_path(),
             status: self.status,
@@ -210,6 +211,23 @@ impl Visit<'_> {
         };
         x.ctx.backend = Some(0);
         x.upload.count(self.fed.data).map_err(Error::from)?;
+        let mut passage = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await?;
+        let streamed = self.stream(x, (endpoint, backend), &mut passage).await;
+        passage.leave(match &streamed {
+            Ok(_) => Ok(self.status),
+            Err(Failed::Before(error) | Failed::During(error)) => Err(error),
+        });
+        streamed
+    }
+
+    /// The exchange with a backend that streams.
+    async fn stream(
+        &mut self,
+        x: &mut Exchange,
+        (endpoint, backend): (&Endpoint, &Backend),
+        passage: &mut Passage<'_>,
+    ) -> Result<After, Failed> {
+        let gateway = Arc::clone(&x.ctx.gateway);
         let started = x.ctx.started;
         let target = call::pick(backend).await?;
         let begun = self.bytes.get(self.info.end..).unwrap_or_default();
@@ -233,7 +251,7 @@ impl Visit<'_> {
             written: &written,
             started,
         };
-        self.pass(x, &way).await
+        self.pass(x, &way, passage).await
     }
 
     /// Tells a client why it gets no answer, as far as that can still be told.
@@ -341,8 +359,16 @@ impl Visit<'_> {
     }
 
     /// Passes a request to its backend and the answer back.
-    async fn pass(&mut self, x: &mut Exchange, way: &Way<'_>) -> Result<After, Failed> {
-        let mut told = false;
+    async fn pass(
+        &mut self,
+        x: &mut Exchange,
+        way: &Way<'_>,
+        passage: &mut Passage<'_>,
+    ) -> Result<After, Failed> {
+        let mut told = Told {
+            passage,
+            head: false,
+        };
         let ended = match self.tried(x, way, &mut told).await {
             Ok(after) => return Ok(after),
             Err(ended) => ended,
@@ -355,7 +381,7 @@ impl Visit<'_> {
                 Error::from(error.wrap(&way.backend.method, &url))
             }
         };
-        if !told {
+        if !told.head {
             let failed = Err(error.clone());
             call::leave(way.backend, way.written.entered, &failed, &x.ctx);
         }
@@ -371,7 +397,7 @@ impl Visit<'_> {
         &mut self,
         x: &mut Exchange,
         way: &Way<'_>,
-        told: &mut bool,
+        told: &mut Told<'_, '_>,
     ) -> Result<After, Ended> {
         let whole = self.body.done();
         let conn = way.connection(true).await?;
@@ -393,7 +419,7 @@ impl Visit<'_> {
         x: &mut Exchange,
         way: &Way<'_>,
         conn: Conn,
-        told: &mut bool,
+        told: &mut Told<'_, '_>,
     ) -> Result<After, Ended> {
         let mut upload = x.upload.clone();
         let body = std::mem::replace(&mut self.body, Body::Length(0));
@@ -434,19 +460,26 @@ impl Visit<'_> {
     }
 }
 
+/// Who is told that the backend answered.
+struct Told<'p, 'g> {
+    passage: &'p mut Passage<'g>,
+    /// Whether they know.
+    head: bool,
+}
+
 /// What is done with the heads of an answer.
-struct Answering<'a, 'b> {
+struct Answering<'a, 'b, 'p, 'g> {
     x: &'a Exchange,
     way: &'a Way<'b>,
     head_only: bool,
     /// Whether the client may stay.
     keep: &'a mut bool,
     draining: &'a AtomicBool,
-    /// Whether the backend's stages know that it answered.
-    told: &'a mut bool,
+    /// The backend's stages and gates.
+    told: &'a mut Told<'p, 'g>,
 }
 
-impl Answering<'_, '_> {
+impl Answering<'_, '_, '_, '_> {
     /// Makes the client's head of a backend's; `whole` says whether all of the request was sent.
     fn plan(&mut self, head: &[u8], whole: bool, out: &mut Vec<u8>) -> Result<Planned, NetError> {
         let Exchange { ctx, edits, .. } = self.x;
@@ -461,10 +494,13 @@ impl Answering<'_, '_> {
             keep: *self.keep && whole,
         };
         let planned = answer::plan(head, &asked, out)?;
-        if !planned.status.is_informational() && !std::mem::replace(self.told, true) {
-            let status = Some(planned.status.as_u16());
-            let entered = self.way.written.entered;
-            call::leave(backend, entered, &Ok(Called { status }), ctx);
+        if !planned.status.is_informational() && !std::mem::replace(&mut self.told.head, true) {
+            let status = planned.status.as_u16();
+            self.told.passage.began(status);
+            let called = Ok(Called {
+                status: Some(status),
+            });
+            call::leave(backend, self.way.written.entered, &called, ctx);
         }
         Ok(planned)
     }

@@ -3,6 +3,7 @@
 
 pub mod client_ip;
 pub mod ctx;
+pub mod gate;
 pub mod head;
 pub mod headers;
 pub mod health;

@@ -4,6 +4,7 @@ use crate::base::{Dialect, ErrorShape};
 use crate::body::flatmap::Flatmap;
 use crate::body::{Decoder, Object, Output, Shape};
 use crate::gateway::client_ip::ClientIpRules;
+use crate::gateway::gate::Gates;
 use crate::gateway::headers::ForwardRules;
 use crate::gateway::health::Health;
 use crate::gateway::identity::ClaimStage;
@@ -288,6 +289,8 @@ pub struct Backend {
     pub inflate: bool,
     /// Pingora's own path streams: HTTP/2 in cleartext, where gRPC wants its trailers.
     pub platform_streams: bool,
+    /// What decides whether a call is made at all, outermost first.
+    pub gates: Box<Gates>,
     /// Stages around each call.
     pub call: Box<[Box<dyn CallStage>]>,
     /// Stages around each call that see its request and its data.

@@ -4,6 +4,7 @@
 use crate::base::{Dialect, Error, Reason};
 use crate::body;
 use crate::gateway::ctx::Ctx;
+use crate::gateway::gate::{Caller, Passage};
 use crate::gateway::message::{Answer, AnswerBody};
 use crate::gateway::pattern::{Slot, SlotKind};
 use crate::gateway::query;
@@ -361,6 +362,7 @@ pub async fn call(
     deadline: Deadline,
 ) -> Result<Answer, Error> {
     let ctx = inbound.ctx;
+    let mut passage = Passage::enter(&backend.gates, Caller::of(ctx)).await?;
     let mut call = Call {
         headers: fields,
         target: target_of(backend, inbound, values)?,
@@ -369,10 +371,13 @@ pub async fn call(
     let result = match admitted {
         Err(error) => Err(error),
         Ok(()) if backend.pipe.is_empty() && backend.wire.is_empty() => {
-            send(backend, inbound, call, deadline).await
+            send(backend, inbound, call, deadline, &mut passage).await
         }
         // Boxed: few calls have such stages, and all would carry their room.
-        Ok(()) => Box::pin(staged::send(backend, inbound, call, values, deadline)).await,
+        Ok(()) => {
+            let sending = staged::send(backend, inbound, call, values, deadline, &mut passage);
+            Box::pin(sending).await
+        }
     };
     let called = match &result {
         Ok((_, status)) => Ok(Called {
@@ -381,6 +386,7 @@ pub async fn call(
         Err(error) => Err(error.clone()),
     };
     leave(backend, entered, &called, ctx);
+    passage.leave(result.as_ref().map(|(_, status)| *status));
     if result.is_err() {
         backend.meters.errors.inc();
     }
@@ -416,6 +422,7 @@ async fn send(
     inbound: &Inbound<'_>,
     mut call: Call,
     deadline: Deadline,
+    passage: &mut Passage<'_>,
 ) -> Result<(Answer, u16), Error> {
     let unpack = ask_for_gzip(backend, &backend.method, &mut call.headers);
     let request = Request {
@@ -425,6 +432,7 @@ async fn send(
         body: inbound.body.clone(),
     };
     let exchanged = exchange(backend, inbound, request, None, deadline, None).await?;
+    passage.saw(exchanged.incoming.status.as_u16());
     let (from, path) = (exchanged.from, exchanged.path);
     let mut raw = raw(exchanged.incoming);
     if unpack {

@@ -6,6 +6,7 @@
 
 use crate::base::{Error, Reason};
 use crate::gateway::ctx::Ctx;
+use crate::gateway::gate::Passage;
 use crate::gateway::headers::Fields;
 use crate::gateway::message::{Answer, Request};
 use crate::gateway::path;
@@ -114,6 +115,7 @@ pub async fn send(
     call: Call,
     values: &[(String, String)],
     deadline: Deadline,
+    passage: &mut Passage<'_>,
 ) -> Result<(Answer, u16), Error> {
     let ctx = inbound.ctx;
     let host = call::pick(backend).await?;
@@ -143,7 +145,7 @@ pub async fn send(
             let status = answer.status;
             (answer, status)
         }
-        None => wire(backend, inbound, &mut request, place, deadline).await?,
+        None => wire((backend, passage), inbound, &mut request, place, deadline).await?,
     };
     after(&backend.pipe, entered, &request, &mut answer, ctx).await?;
     Ok((answer, status))
@@ -158,7 +160,7 @@ struct Place {
 
 /// The exchange, with the stages on the wire around it.
 async fn wire(
-    backend: &Backend,
+    (backend, passage): (&Backend, &mut Passage<'_>),
     inbound: &Inbound<'_>,
     request: &mut Request,
     place: Place,
@@ -168,7 +170,11 @@ async fn wire(
     let (entered, own) = before(&backend.wire, request, ctx).await?;
     let mut raw = match own {
         Some(answer) => answer,
-        None => exchange(backend, inbound, request, place, deadline).await?,
+        None => {
+            let raw = exchange(backend, inbound, request, place, deadline).await?;
+            passage.saw(raw.status);
+            raw
+        }
     };
     after(&backend.wire, entered, request, &mut raw, ctx).await?;
     call::taken(backend, raw, || request.url.clone()).await

@@ -2,6 +2,7 @@
 
 use crate::base::{Dialect, Error, Reason, Reply};
 use crate::gateway::ctx::Ctx;
+use crate::gateway::gate::{Caller, Ending, Passage};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::snapshot::{Backend, Builtin, Plan};
 use crate::gateway::stage::{Call, Called};
@@ -128,6 +129,10 @@ impl ProxyHttp for Proxy {
         x: &mut Exchange,
     ) -> Result<()> {
         if response.status.as_u16() == 101 {
+            let gateway = Arc::clone(&x.ctx.gateway);
+            if let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) {
+                x.upstream.passes.began(&backend.gates, 101);
+            }
             x.upgraded = true;
             self.metrics.websocket_connections.inc();
             return Ok(());
@@ -139,6 +144,11 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         x.retire(session);
+        let gateway = Arc::clone(&x.ctx.gateway);
+        if let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) {
+            let status = response.status.as_u16();
+            x.upstream.passes.began(&backend.gates, status);
+        }
         after_call(
             x,
             &Ok(Called {
@@ -229,6 +239,7 @@ impl ProxyHttp for Proxy {
         if x.upgraded {
             self.metrics.websocket_connections.dec();
         }
+        give_back(x, answered(session));
         self.finish(session, x);
     }
 
@@ -406,6 +417,10 @@ fn streaming_backend<'a>(
 
 /// Backend stages before a call of Pingora's own path; again on each try.
 async fn before_call(x: &mut Exchange, backend: &Backend) -> Result<(), Error> {
+    if x.upstream.tries == 0 {
+        let entered = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await;
+        x.upstream.passes = entered?.into_passes();
+    }
     let mut made = Call {
         headers: std::mem::take(&mut x.upstream.fields),
         target: std::mem::take(&mut x.upstream.target),
@@ -415,6 +430,24 @@ async fn before_call(x: &mut Exchange, backend: &Backend) -> Result<(), Error> {
     x.upstream.fields = made.headers;
     x.upstream.target = made.target;
     outcome
+}
+
+/// The call is over: what its gates gave goes back to them.
+fn give_back(x: &mut Exchange, status: Option<u16>) {
+    if x.upstream.passes.is_empty() {
+        return;
+    }
+    let gateway = Arc::clone(&x.ctx.gateway);
+    let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) else {
+        return;
+    };
+    let passes = &mut x.upstream.passes;
+    let ending = match (&x.ctx.error, status) {
+        (Some(error), _) => passes.ending(Err(error)),
+        (None, Some(status)) => Ending::Answered(status),
+        (None, None) => Ending::Gone,
+    };
+    passes.leave(&backend.gates, ending);
 }
 
 /// Backend stages after a call, once.

@@ -6,6 +6,7 @@
 //! asked for is undone, the timeout covers the whole transfer.
 
 use crate::base::{Dialect, Error, Reason};
+use crate::gateway::gate::{Caller, Passage};
 use crate::gateway::head::BodySize;
 use crate::gateway::message::AnswerBody;
 use crate::gateway::snapshot::{Backend, Compose, Endpoint};
@@ -60,14 +61,38 @@ pub async fn serve(
         return Err(Error::from(Reason::Internal).into());
     };
     x.ctx.backend = Some(0);
+    let mut passage = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await?;
+    let mut status = 0;
+    let served = passing(session, x, (endpoint, backend), |head| {
+        status = head;
+        passage.began(head);
+    });
+    let served = served.await;
+    passage.leave(match &served {
+        Ok(()) => Ok(status),
+        Err(Failed::Before(error) | Failed::During(error)) => Err(error),
+    });
+    served
+}
+
+/// The exchange and the answer's way to the client; `began` is told the status of its head.
+async fn passing(
+    session: &mut Session,
+    x: &mut Exchange,
+    (endpoint, backend): (&Endpoint, &Backend),
+    began: impl FnOnce(u16),
+) -> Result<(), Failed> {
+    let gateway = Arc::clone(&x.ctx.gateway);
     if x.ctx.rewritten.is_none() && direct::fits(session, endpoint, backend) {
         let sent = direct::exchange(session, x, (endpoint, backend)).await;
         let mut incoming = sent.inspect_err(|_| backend.meters.errors.inc())?;
+        began(incoming.status.as_u16());
         incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
         return relay(session, x, backend, incoming).await;
     }
     // Boxed: only one of the two is ever needed, and this one is larger.
     let incoming = Box::pin(ask(session, x, (endpoint, backend))).await?;
+    began(incoming.status.as_u16());
     relay(session, x, backend, incoming).await
 }
 

@@ -2,6 +2,7 @@
 //! HTTP/2 with its trailers. Peers are made of addresses only, every time-out is set, retries are few.
 
 use crate::base::{Error, Reason};
+use crate::gateway::gate::Passes;
 use crate::gateway::snapshot::{Backend, Gateway};
 use crate::net::Target;
 use crate::pipe::call;
@@ -39,6 +40,8 @@ pub struct Upstream {
     pub upgrade: bool,
     /// Backend stages that ran.
     pub entered: usize,
+    /// What the backend's gates gave.
+    pub passes: Passes,
 }
 
 /// Chooses an address and describes how to speak to it.

@@ -70,6 +70,15 @@ impl Admin {
                 json!({"name": &*probe.name, "status": status, "critical": probe.critical})
             })
             .collect();
+        let mut breakers: Vec<_> = gateway
+            .backends()
+            .flat_map(|backend| backend.gates.iter())
+            .filter_map(|gate| gate.figures())
+            .filter(|figures| figures.get("breaker").is_some())
+            .collect();
+        // Backends share them; some tens, looked at when somebody asks.
+        breakers.sort_by_key(|figures| figures.to_string());
+        breakers.dedup();
         let stats = json!({
             "schema": 1,
             "version": VERSION,
@@ -77,6 +86,7 @@ impl Admin {
             "connections": self.connections.open(),
             "endpoints": endpoints,
             "backends": backends,
+            "breakers": breakers,
         });
         stats.to_string()
     }

@@ -4,7 +4,9 @@
 use crate::base::{Reason, version};
 use crate::telemetry::cells;
 use crate::telemetry::series::{Requests, Series, Shown, Words};
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ pub struct Metrics {
     requests: Arc<Requests>,
     backend_errors: IntCounterVec,
     rate_limit_hits: IntCounterVec,
+    circuit_breakers: IntGaugeVec,
     refusals: Arc<Words>,
     lanes: Arc<Words>,
     /// Open client connections.
@@ -89,6 +92,13 @@ impl Metrics {
             ),
             &["level", "endpoint"],
         )?;
+        let circuit_breakers = IntGaugeVec::new(
+            opts(
+                "circuit_breaker_state",
+                "Where the breakers of a name stand: 0 closed, 1 open, 2 half-open.",
+            ),
+            &["backend"],
+        )?;
         let refusals = Arc::new(Words::new(
             format!("{NAMESPACE}_refusals_total"),
             "Requests that the gateway refused or failed, by reason.",
@@ -129,6 +139,7 @@ impl Metrics {
         registry.register(Box::new(Shown(Arc::clone(&requests))))?;
         registry.register(Box::new(backend_errors.clone()))?;
         registry.register(Box::new(rate_limit_hits.clone()))?;
+        registry.register(Box::new(circuit_breakers.clone()))?;
         registry.register(Box::new(Shown(Arc::clone(&refusals))))?;
         registry.register(Box::new(Shown(Arc::clone(&lanes))))?;
         registry.register(Box::new(build_info))?;
@@ -146,6 +157,7 @@ impl Metrics {
             requests,
             backend_errors,
             rate_limit_hits,
+            circuit_breakers,
             refusals,
             lanes,
             active_connections,
@@ -174,6 +186,11 @@ impl Metrics {
     /// The counter of a rate limit; the endpoint is a pattern, empty for the service's own.
     pub fn rate_limit(&self, level: &str, endpoint: &str) -> IntCounter {
         self.rate_limit_hits.with_label_values(&[level, endpoint])
+    }
+
+    /// The state of the circuit breakers of a name.
+    pub fn circuit_breaker_state(&self, name: &str) -> IntGauge {
+        self.circuit_breakers.with_label_values(&[name])
     }
 
     /// Counts a refusal.

@@ -1,4 +1,8 @@
 //! How much and where to: rate limits, breakers, retries, overload. Machinery without settings: components read
 //! the file and build their stages of what stands here.
 
+pub mod breaker;
 pub mod limit;
+
+#[cfg(test)]
+mod breaker_tests;

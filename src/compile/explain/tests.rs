@@ -16,7 +16,7 @@ pub(super) const FILE: &str = r#"{
       "input_headers": ["X-A", "X-User-ID"],
       "input_query_strings": ["page"],
       "backend": [{"url_pattern": "/u/{id}?z=1", "allow": ["name"],
-                   "extra_config": {"qos/circuit-breaker": {}}}]
+                   "extra_config": {"governance/quota": {}}}]
     },
     {
       "endpoint": "/upload", "method": "POST", "output_encoding": "no-op",
@@ -168,7 +168,7 @@ fn names_what_would_run_but_is_not_implemented() {
     assert!(
         found.calls[0].missing[0]
             .0
-            .starts_with("qos/circuit-breaker is not implemented")
+            .starts_with("governance/quota is not implemented")
     );
     let found = ask(&request("POST", "/upload", &[]));
     assert!(

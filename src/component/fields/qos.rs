@@ -83,7 +83,12 @@ const BREAKER: &[Field] = &[
     field("max_errors", Int, "How many failures in a row are borne.")
         .must()
         .eg("3"),
-    field("name", Text, "A name for logs."),
+    field(
+        "name",
+        Text,
+        "Its name in logs and metrics; the backend's first host when absent.",
+    )
+    .differs("in native, backends of one name at the same hosts share one breaker"),
     field("log_status_change", Flag, "Log when it opens and closes.").or("false"),
 ];
 
@@ -301,7 +306,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         &[B],
         Object(BREAKER),
         "A backend that fails is left alone for a while.",
-    ),
+    )
+    .differs("in native, a 5xx that is passed on and a stream that breaks off count too, a 4xx does not; there is a metric"),
     entry(
         "qos/circuit-breaker/http",
         &[B],

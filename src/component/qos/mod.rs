@@ -1,0 +1,3 @@
+//! The family `qos/*`.
+
+pub mod circuit_breaker;
