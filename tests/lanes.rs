@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Gateway, PATIENCE};
+use crate::support::{Gateway, Origin, PATIENCE};
 use crate::wire::{Choices, Recorder, Side, Sums, compare, config, knows_lanes, script};
 
 /// How many connections go through both.
@@ -17,6 +17,28 @@ fn gateway(recorder: &Recorder, lane: &str) -> Gateway {
     let known = knows_lanes(Path::new(env!("CARGO_BIN_EXE_hanzo-gateway")));
     let config: Value = serde_json::from_str(&config(&recorder.url())).unwrap();
     Gateway::setup().lane(known.then_some(lane)).native(config)
+}
+
+#[test]
+fn a_body_of_no_length_is_told_to_backends_by_method_alone() {
+    let origin = Origin::json("{}");
+    for lane in ["auto", "off"] {
+        let config = serde_json::from_str(&config(&origin.url())).unwrap();
+        let gateway = Gateway::setup().lane(Some(lane)).native(config);
+        let mut client = gateway.client();
+        for path in ["/s/a", "/c/a"] {
+            for (method, told) in [("GET", None), ("POST", Some("0"))] {
+                for fields in [&[("Content-Length", "0")][..], &[]] {
+                    client.request(method, path, fields, "");
+                    assert_eq!(client.answer().status(), 200);
+                    let request = origin.requests().pop().unwrap();
+                    let what = format!("{lane} {method} {path} {fields:?}");
+                    assert_eq!(request.header("content-length"), told, "{what}");
+                    assert_eq!(request.header("transfer-encoding"), None, "{what}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -396,8 +396,9 @@ impl Fields {
             // HTTP/1.0 knows no codings: whoever wrote this reads it in another way.
             (true, None) if !http11 => Err(Reason::FramingConflict),
             (true, None) => Ok(BodySize::Unknown),
+            // A body of no length is none: whether a backend is told of it is a matter of the method.
+            (false, None | Some(0)) => Ok(BodySize::None),
             (false, Some(length)) => Ok(BodySize::Known(length)),
-            (false, None) => Ok(BodySize::None),
         }
     }
 
