@@ -197,6 +197,11 @@ impl Client {
         }
     }
 
+    /// What its TLS set-up is made of, for those who make another one for the same service.
+    pub fn tls_options(&self) -> &TlsOptions {
+        &self.options.tls
+    }
+
     /// Reads the files of the TLS set-up now. Call it where blocking is fine and a target is `https`;
     /// without it the first such request does it. The error names the file.
     pub fn prepare_tls(&self) -> Result<&Tls, &str> {

@@ -21,6 +21,7 @@ mod h2;
 pub mod incoming;
 pub mod interim;
 pub mod io;
+mod pins;
 pub mod pool;
 pub mod proxy;
 mod refresh;

@@ -21,6 +21,7 @@ use pingora::tls::{
 use tokio::net::TcpStream;
 
 use super::error::NetError;
+use super::pins::Pinned;
 use crate::base::Reason;
 
 /// A version of TLS.
@@ -59,6 +60,18 @@ pub struct TlsOptions {
     pub cipher_suites: Vec<u16>,
     /// Numbers of the groups to allow, in order of preference (IANA); empty for all.
     pub groups: Vec<u16>,
+    /// SHA-256 of public keys (SubjectPublicKeyInfo), of which the server's certificate or one that vouches for it
+    /// must have one; empty for no such demand. Asked for beside all other checks, and with `insecure` in their place.
+    pub pins: Vec<[u8; 32]>,
+}
+
+/// The numbers among these that are no cipher suite of the gateway's: they cannot be had.
+pub fn unknown_suites(cipher_suites: &[u16]) -> Vec<u16> {
+    install_default_crypto_provider();
+    let all = CryptoProvider::get_default().map_or(&[][..], |all| &all.cipher_suites);
+    let known = |number: &u16| all.iter().any(|suite| u16::from(suite.suite()) == *number);
+    let unknown = cipher_suites.iter().filter(|number| !known(number));
+    unknown.copied().collect()
 }
 
 /// A TLS configuration in use.
@@ -140,7 +153,13 @@ fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .map_err(|error| format!("client_tls: {error}"))?;
-    let builder = if options.insecure {
+    let builder = if !options.pins.is_empty() {
+        let trusted = (!options.insecure).then(|| roots(options)).transpose()?;
+        let pinned = Pinned::new(trusted, &options.pins, &provider);
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(pinned?))
+    } else if options.insecure {
         let schemes = provider
             .signature_verification_algorithms
             .supported_schemes();

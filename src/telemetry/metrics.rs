@@ -20,6 +20,7 @@ pub struct Metrics {
     backend_errors: IntCounterVec,
     rate_limit_hits: IntCounterVec,
     circuit_breakers: IntGaugeVec,
+    jwks_fetches: IntCounterVec,
     refusals: Arc<Words>,
     lanes: Arc<Words>,
     /// Open client connections.
@@ -99,6 +100,13 @@ impl Metrics {
             ),
             &["backend"],
         )?;
+        let jwks_fetches = IntCounterVec::new(
+            opts(
+                "jwks_fetches_total",
+                "Fetches of the keys of token issuers, by result.",
+            ),
+            &["result"],
+        )?;
         let refusals = Arc::new(Words::new(
             format!("{NAMESPACE}_refusals_total"),
             "Requests that the gateway refused or failed, by reason.",
@@ -140,6 +148,7 @@ impl Metrics {
         registry.register(Box::new(backend_errors.clone()))?;
         registry.register(Box::new(rate_limit_hits.clone()))?;
         registry.register(Box::new(circuit_breakers.clone()))?;
+        registry.register(Box::new(jwks_fetches.clone()))?;
         registry.register(Box::new(Shown(Arc::clone(&refusals))))?;
         registry.register(Box::new(Shown(Arc::clone(&lanes))))?;
         registry.register(Box::new(build_info))?;
@@ -158,6 +167,7 @@ impl Metrics {
             backend_errors,
             rate_limit_hits,
             circuit_breakers,
+            jwks_fetches,
             refusals,
             lanes,
             active_connections,
@@ -191,6 +201,12 @@ impl Metrics {
     /// The state of the circuit breakers of a name.
     pub fn circuit_breaker_state(&self, name: &str) -> IntGauge {
         self.circuit_breakers.with_label_values(&[name])
+    }
+
+    /// The counters of fetches of issuers' keys: those that brought keys, and those that failed.
+    pub fn jwks_fetches(&self) -> (IntCounter, IntCounter) {
+        let result = |word| self.jwks_fetches.with_label_values(&[word]);
+        (result("ok"), result("failed"))
     }
 
     /// Counts a refusal.

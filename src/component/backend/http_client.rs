@@ -134,6 +134,7 @@ pub fn tls_options(written: &ClientTls, dialect: Dialect) -> TlsOptions {
         max_version: (written.max_version == "TLS12").then_some(TlsVersion::Tls12),
         cipher_suites: ids(&written.cipher_suites),
         groups: ids(&written.curve_preferences),
+        pins: Vec::new(),
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Key {
 
 enum Way {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 /// Shows names, no material.
@@ -116,7 +116,7 @@ fn way(material: &Material, algorithm: Algorithm) -> Option<Way> {
         return material.prepare(algorithm).map(Way::Public);
     };
     let digest = hmac_of(algorithm)?;
-    Some(Way::Secret(hmac::Key::new(digest, secret)))
+    Some(Way::Secret(Box::new(hmac::Key::new(digest, secret))))
 }
 
 /// The MAC of an algorithm with a shared secret.
@@ -142,7 +142,7 @@ fn allowed(jwk: &Object, algorithms: Algorithms) -> Result<Algorithms, &'static 
     if jwk.get("alg").is_none() {
         return Ok(algorithms);
     }
-    let only = text(jwk, "alg").and_then(Algorithm::of).ok_or("alg")?;
+    let only = text(jwk, "alg").and_then(named).ok_or("alg")?;
     let left = algorithms.retain(|algorithm| algorithm == only);
     match left.is_empty() {
         true if only.is_symmetric() && !algorithms.retain(Algorithm::is_symmetric).is_empty() => {
@@ -150,5 +150,13 @@ fn allowed(jwk: &Object, algorithms: Algorithms) -> Result<Algorithms, &'static 
         }
         true => Err("alg"),
         false => Ok(left),
+    }
+}
+
+/// What a key calls its algorithm; some call that of P-521 by the size of the curve.
+fn named(word: &str) -> Option<Algorithm> {
+    match word {
+        "ES521" => Some(Algorithm::Es512),
+        word => Algorithm::of(word),
     }
 }

@@ -156,7 +156,7 @@ impl KeySet {
         let names = self.names.get(ids as usize)?;
         let same = names.get(ids.of_token(token).as_ref())?;
         let fitting = same.iter().rfind(|key| key.is_for(token.algorithm()));
-        fitting.or(same.last())
+        fitting.or_else(|| same.last())
     }
 
     /// Every usable key, in order.

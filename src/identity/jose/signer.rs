@@ -44,7 +44,7 @@ enum Secret {
     Rsa(Box<RsaKeyPair>, &'static RsaSignatureEncoding),
     Ec(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Oct(hmac::Key),
+    Oct(Box<hmac::Key>),
 }
 
 /// A private key with its algorithm.
@@ -226,7 +226,7 @@ fn secret(
         }
         Material::Oct(secret) => {
             let digest = hmac_of(algorithm).ok_or("kty")?;
-            Ok(Secret::Oct(hmac::Key::new(digest, &secret)))
+            Ok(Secret::Oct(Box::new(hmac::Key::new(digest, &secret))))
         }
     }
 }

@@ -200,6 +200,9 @@ fn what_a_key_says_about_its_use_holds_natively() {
     let good = format!(r#"{RSA},"use":"sig","key_ops":["verify","sign"],"alg":"PS384""#);
     let key = Key::from_jwk(&object(&format!("{{{good}}}")), Dialect::Native).unwrap();
     assert_eq!(key.algorithms().collect::<Vec<_>>(), [Algorithm::Ps384]);
+    let misspelt = format!(r#"{P521},"alg":"ES521""#);
+    let key = Key::from_jwk(&object(&format!("{{{misspelt}}}")), Dialect::Native).unwrap();
+    assert!(key.is_for(Algorithm::Es512));
     for alg in ["ES521", "ES224", "ES384"] {
         let key = format!(r#"{},"alg":"{alg}""#, private(Algorithm::Es256));
         assert_eq!(why(&key, Dialect::Native), Some("alg"), "{alg}");
