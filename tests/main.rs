@@ -15,6 +15,7 @@ mod house;
 mod support;
 mod wire;
 
+mod auth_outbound;
 mod breaker;
 mod chaos;
 mod client;

@@ -178,6 +178,8 @@ pub struct Error {
     pub allow: Option<Box<str>>,
     /// What `WWW-Authenticate` asks for on 401.
     pub challenge: Challenge,
+    /// The backend's status, where the error is that it was not one to go on with.
+    pub backend_status: Option<u16>,
 }
 
 /// An error that chose its own status (`return_error_code`, scripts, validation).
@@ -199,6 +201,7 @@ impl Error {
             retry_after: None,
             allow: None,
             challenge: Challenge::Bearer,
+            backend_status: None,
         }
     }
 
@@ -209,6 +212,13 @@ impl Error {
             status,
             content_type,
         }));
+        self
+    }
+
+    /// The same error, about a backend's answer with this status.
+    #[must_use]
+    pub fn of_status(mut self, status: u16) -> Self {
+        self.backend_status = Some(status);
         self
     }
 

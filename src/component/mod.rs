@@ -1,6 +1,7 @@
 //! Components: a file here has the path of its `extra_config` namespace (`-` as `_`), and one line in
 //! [`COMPONENTS`], whose order is the running order. What the tables do not name is unknown.
 
+pub mod auth;
 pub mod backend;
 pub mod draft;
 pub mod fields;
@@ -135,8 +136,10 @@ pub static COMPONENTS: &[Component] = &[
     qos::circuit_breaker::COMPONENT,
     backend::http::COMPONENT,
     backend::http_client::COMPONENT,
-    // Innermost: it sees the request that leaves and the answer that arrives.
+    // It sees the request that leaves and the answer that arrives.
     modifier::martian::COMPONENT,
+    // Innermost: nobody behind it may change what it says of us.
+    auth::client_credentials::COMPONENT,
 ];
 
 /// A namespace that is known and not implemented.

@@ -44,7 +44,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("auth/api-keys", &[S, E], Protection),
     row("auth/aws-sigv4", &[B], Function),
     row("auth/basic", &[S, E], Protection),
-    row("auth/client-credentials", &[B], Function),
     row("auth/gcp", &[B], Function),
     row("auth/ntlm", &[B], Function),
     row("auth/public", &[E], Comfort),

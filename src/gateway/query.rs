@@ -136,7 +136,8 @@ fn decode_form(text: &[u8]) -> Result<Cow<'_, [u8]>, BadEscape> {
     Ok(Cow::Owned(out))
 }
 
-fn push_form(out: &mut String, text: &[u8]) {
+/// Appends a text as a form writes it, as Go's `url.QueryEscape` does.
+pub fn push_form(out: &mut String, text: &[u8]) {
     for &byte in text {
         match byte {
             b' ' => out.push('+'),

@@ -522,7 +522,7 @@ async fn failed(
             backend.pattern.display(),
             url(),
         );
-        return Err(Error::new(Reason::BackendStatus, text));
+        return Err(Error::new(Reason::BackendStatus, text).of_status(status));
     }
     let packed = is_packed(&raw.headers);
     let content_type = raw
@@ -540,7 +540,8 @@ async fn failed(
         StatusRule::Hide | StatusRule::Code => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let content_type = (!content_type.is_empty()).then_some(content_type);
-            Err(Error::new(Reason::BackendStatus, text).exposing(status, content_type))
+            let error = Error::new(Reason::BackendStatus, text).of_status(status);
+            Err(error.exposing(status, content_type))
         }
     }
 }

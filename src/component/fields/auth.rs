@@ -279,6 +279,9 @@ pub(super) const ENTRIES: &[Entry] = &[
             field("is_disabled", Flag, "Call without a token.").or("false"),
         ]),
         "The gateway shows its own token to the backend (OAuth 2 client credentials).",
+    )
+    .differs(
+        "a fetch is bounded in time and made once for all who wait, the token never follows a redirect to another host; in native it is renewed before it ends and dropped when the backend answers 401",
     ),
     entry(
         "auth/api-keys",

@@ -1,0 +1,3 @@
+//! The family `auth/*`: who may come in, and as whom the gateway calls backends.
+
+pub mod client_credentials;
