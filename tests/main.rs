@@ -34,6 +34,7 @@ mod limits;
 mod lua;
 mod martian;
 mod pipe;
+mod ratelimit;
 mod readers;
 mod routing;
 mod security;

@@ -123,7 +123,13 @@ pub static COMPONENTS: &[Component] = &[
     security::cors::COMPONENT,
     security::http::COMPONENT,
     security::bot_detector::COMPONENT,
+    // In front of authentication: a flood costs no signatures.
+    qos::ratelimit::service::COMPONENT,
+    // Behind authentication: a 401 costs nobody a token.
+    hanzo::ratelimit::COMPONENT,
     modifier::lua_endpoint::COMPONENT,
+    qos::ratelimit::router::COMPONENT,
+    qos::ratelimit::tiered::COMPONENT,
     modifier::lua_proxy::COMPONENT,
     // It makes the request that scripts and rules of its backend see.
     backend::graphql::COMPONENT,
@@ -134,6 +140,8 @@ pub static COMPONENTS: &[Component] = &[
     proxy::COMPONENT,
     qos::circuit_breaker::http::COMPONENT,
     qos::circuit_breaker::COMPONENT,
+    // Inside of the breaker, which takes a refused call for a failure, as in KrakenD.
+    qos::ratelimit::proxy::COMPONENT,
     backend::http::COMPONENT,
     backend::http_client::COMPONENT,
     // It sees the request that leaves and the answer that arrives.

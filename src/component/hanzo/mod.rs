@@ -4,3 +4,4 @@ pub mod compat;
 pub mod edge;
 pub mod health;
 pub mod limits;
+pub mod ratelimit;

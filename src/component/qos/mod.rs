@@ -1,3 +1,4 @@
-//! The family `qos/*`.
+//! The family `qos/*`: limits and breakers.
 
 pub mod circuit_breaker;
+pub mod ratelimit;

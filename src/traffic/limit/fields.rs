@@ -74,13 +74,13 @@ pub fn policy<'l>(labels: impl IntoIterator<Item = &'l Label>) -> Option<HeaderV
     HeaderValue::from_str(&items.join(", ")).ok()
 }
 
-/// What of the fields that were recorded already stays.
+/// What of the policies that were told already stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Before {
-    /// The policies told so far are part of these.
-    Included,
-    /// They are told besides.
+pub enum Before<'p> {
+    /// These are told besides.
     Beside,
+    /// This one was told, and is part of the new one.
+    Told(&'p HeaderValue),
 }
 
 /// Records that a request met limits: their policies, and how one stands, if none told so far is tighter.
@@ -88,7 +88,7 @@ pub fn passed(
     edits: &mut Edits,
     (label, standing): (&Label, &Standing),
     policy: Option<&HeaderValue>,
-    before: Before,
+    before: Before<'_>,
 ) {
     let fresh = tell_policy(edits, policy, before);
     if fresh || told(edits).is_none_or(|told| is_tighter(standing, &told)) {
@@ -101,24 +101,28 @@ pub fn refused(
     edits: &mut Edits,
     (label, standing): (&Label, &Standing),
     policy: Option<&HeaderValue>,
-    before: Before,
+    before: Before<'_>,
 ) {
     let fresh = tell_policy(edits, policy, before);
     tell(edits, label, standing, fresh);
 }
 
 /// Whether nothing about limits was told before.
-fn tell_policy(edits: &mut Edits, policy: Option<&HeaderValue>, before: Before) -> bool {
-    let own = |edit: &Edit| matches!(edit, Edit::Set(name, _) if *name == POLICY);
-    let at = edits.answer.iter().position(own);
-    if let Some(policy) = policy.cloned() {
-        match (at.and_then(|at| edits.answer.get_mut(at)), before) {
-            (Some(found), Before::Included) => *found = Edit::Set(POLICY, policy),
-            (Some(_), Before::Beside) => edits.answer.push(Edit::Append(POLICY, policy)),
-            (None, _) => edits.answer.push(Edit::Set(POLICY, policy)),
-        }
+fn tell_policy(edits: &mut Edits, policy: Option<&HeaderValue>, before: Before<'_>) -> bool {
+    let fresh = !edits.answer.iter().any(|edit| sets(edit, &POLICY));
+    let Some(policy) = policy else {
+        return fresh;
+    };
+    if fresh {
+        edits.answer.push(Edit::Set(POLICY, policy.clone()));
+        return true;
     }
-    at.is_none()
+    let own = |edit: &&mut Edit| matches!((&**edit, before), (Edit::Set(name, told) | Edit::Append(name, told), Before::Told(own)) if *name == POLICY && told == own);
+    match edits.answer.iter_mut().find(own) {
+        Some(Edit::Set(_, told) | Edit::Append(_, told)) => *told = policy.clone(),
+        _ => edits.answer.push(Edit::Append(POLICY, policy.clone())),
+    }
+    false
 }
 
 fn tell(edits: &mut Edits, label: &Label, standing: &Standing, fresh: bool) {
@@ -274,10 +278,11 @@ mod tests {
         let (minute, all) = (minute(), Label::daily(50_000));
         let mut edits = Edits::default();
         let seen = (&all, &standing(50_000, 49_999, 1));
-        passed(&mut edits, seen, policy([&all]).as_ref(), Before::Beside);
+        let first = policy([&all]).unwrap();
+        passed(&mut edits, seen, Some(&first), Before::Beside);
         let both = policy([&all, &minute]);
         let seen = (&minute, &standing(10, 9, 1));
-        passed(&mut edits, seen, both.as_ref(), Before::Included);
+        passed(&mut edits, seen, both.as_ref(), Before::Told(&first));
         let lines = lines(&edits);
         assert_eq!(lines.len(), 5, "{lines:?}");
         assert!(lines[0].ends_with("\"minute\";q=10;w=10"), "{lines:?}");

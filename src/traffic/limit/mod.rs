@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod callers;
 pub mod day;
 pub mod fields;
+pub mod gate;
 pub mod hits;
 pub mod krakend;
 #[cfg(test)]

@@ -1,0 +1,308 @@
+//! What a file says.
+
+use crate::base::Code;
+use crate::component::{EndpointDraft, Env};
+use crate::config::settings::Settings;
+use crate::traffic::limit::callers::{CLEANUP, Callers, SHARDS};
+use crate::traffic::limit::day::Daily;
+use crate::traffic::limit::fields::Label;
+use crate::traffic::limit::gate::{Crowd, Gate};
+use crate::traffic::limit::plan::Plan;
+use crate::traffic::limit::rate::Rate;
+use crate::traffic::limit::table::{MOST, Moment, Table};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Requests a second of all callers together where the file says nothing (contract section 5).
+const GLOBAL: f64 = 50_000.0;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a caller is known by, in the order of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The API key that somebody vouched for.
+    Key,
+    /// The organisation of a token or key.
+    Org,
+    /// The user of a token or key.
+    User,
+    /// The client's address.
+    Ip,
+}
+
+const WORDS: [(&str, By); 4] = [
+    ("api_key", By::Key),
+    ("org", By::Org),
+    ("user", By::User),
+    ("ip", By::Ip),
+];
+
+/// The service's settings, which its endpoints share.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) global: Option<Arc<Gate>>,
+    pub(super) identity: Box<[By]>,
+    pub(super) tiers: Box<[Tier]>,
+    pub(super) claim: Option<String>,
+    /// The place of the plan of all others.
+    pub(super) default: usize,
+}
+
+/// A plan.
+#[derive(Debug)]
+pub(super) struct Tier {
+    pub(super) name: String,
+    pub(super) crowd: Crowd,
+    pub(super) rate: Option<Label>,
+    pub(super) day: Option<Label>,
+}
+
+/// An endpoint's settings.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) gate: Option<Arc<Gate>>,
+    pub(super) cost: f64,
+}
+
+/// Reads the service's.
+pub(super) fn service(s: &mut Settings<'_>, env: &Env) -> Service {
+    s.known(&[
+        "global",
+        "identity",
+        "tiers",
+        "tier_claim",
+        "default_tier",
+        "store",
+    ]);
+    if s.has("store") {
+        let message = "shared counters are not implemented yet";
+        let hint = "leave \"store\" out: each gateway counts for itself";
+        s.error_hint("store", Code::NotYet, message, hint);
+    }
+    let global = global(s, env);
+    let identity = identity(s);
+    let (tiers, strictest) = tiers(s, env);
+    let default = default(s, &tiers, strictest);
+    Service {
+        global,
+        identity,
+        tiers,
+        claim: s.string("tier_claim").filter(|claim| !claim.is_empty()),
+        default,
+    }
+}
+
+fn global(s: &mut Settings<'_>, env: &Env) -> Option<Arc<Gate>> {
+    let mut rate = GLOBAL;
+    if s.has("global") {
+        let mut inner = s.object("global")?;
+        inner.known(&["rate"]);
+        if inner.has("rate") {
+            rate = number(&mut inner, "rate")?;
+        }
+    }
+    let burst = (rate as u64).max(1);
+    gate(s, "global", (rate, burst), env, "")
+}
+
+/// A limit of all callers together; none for a rate of 0.
+fn gate(
+    s: &mut Settings<'_>,
+    key: &str,
+    (rate, burst): (f64, u64),
+    env: &Env,
+    at: &str,
+) -> Option<Arc<Gate>> {
+    if rate == 0.0 {
+        return None;
+    }
+    let made = Rate::new(rate, SECOND, burst);
+    if made.is_none() {
+        impossible(s, key, rate);
+    }
+    let name = format!("{} {at} {rate} {burst}", super::NAME);
+    let now = Moment::now();
+    made.map(|made| env.kept.get_or(&name, || Gate::new(made, now)))
+}
+
+fn impossible(s: &mut Settings<'_>, key: &str, rate: f64) {
+    let message = format!("{rate} is no rate that can be kept");
+    let hint = "write a number above 0.000000001, or 0 for no limit";
+    s.error_hint(key, Code::OutOfRange, message, hint);
+}
+
+/// A number that is not negative; an error otherwise.
+fn number(s: &mut Settings<'_>, key: &str) -> Option<f64> {
+    let number = s.float(key)?;
+    if (0.0..=1e9).contains(&number) {
+        return Some(number);
+    }
+    let message = format!("{key} is {number}");
+    let hint = "write a number above zero, or 0 for no limit";
+    s.error_hint(key, Code::OutOfRange, message, hint);
+    None
+}
+
+fn identity(s: &mut Settings<'_>) -> Box<[By]> {
+    let mut order = Vec::new();
+    for (pointer, word) in s.located_strings("identity") {
+        match WORDS.iter().find(|(known, _)| *known == word) {
+            Some((_, by)) => order.push(*by),
+            None => {
+                let message = format!("\"{word}\" is nothing that a caller is known by");
+                let problem = crate::base::Problem::error(Code::BadValue, pointer, message)
+                    .hint("write \"api_key\", \"org\", \"user\" or \"ip\"");
+                s.report().push(problem);
+            }
+        }
+    }
+    if order.is_empty() {
+        return WORDS.map(|(_, by)| by).into();
+    }
+    // Nobody may be unknown: the address is always there.
+    if !order.contains(&By::Ip) {
+        order.push(By::Ip);
+    }
+    order.into()
+}
+
+/// The plans, and the place of the one that allows least.
+fn tiers(s: &mut Settings<'_>, env: &Env) -> (Box<[Tier]>, usize) {
+    let Some(mut all) = s.object("tiers") else {
+        return (Box::default(), 0);
+    };
+    let names: Vec<String> = all.entries().map(|(name, _)| name.to_owned()).collect();
+    let mut tiers = Vec::new();
+    let mut strictest: Option<(f64, usize)> = None;
+    for name in names {
+        let Some(mut inner) = all.object(&name) else {
+            continue;
+        };
+        let (tier, allows) = tier(&mut inner, name, env);
+        if strictest.is_none_or(|(least, _)| allows < least) {
+            strictest = Some((allows, tiers.len()));
+        }
+        tiers.push(tier);
+    }
+    (tiers.into(), strictest.map_or(0, |(_, at)| at))
+}
+
+/// A plan, and how many requests it allows in a day.
+fn tier(s: &mut Settings<'_>, name: String, env: &Env) -> (Tier, f64) {
+    s.known(&["per_minute", "per_day", "burst"]);
+    let per_minute = number(s, "per_minute").unwrap_or(0.0);
+    let per_day = s.unsigned("per_day").unwrap_or(0);
+    let burst = s.unsigned("burst").unwrap_or(0);
+    let burst = if burst == 0 {
+        (per_minute as u64).max(1)
+    } else {
+        burst
+    };
+    let rate = (per_minute > 0.0).then(|| Rate::new(per_minute, MINUTE, burst));
+    if rate == Some(None) {
+        impossible(s, "per_minute", per_minute);
+    }
+    let daily = Daily::new(per_day);
+    if per_day > 0 && daily.is_none() {
+        let message = format!("per_day is {per_day}, more than can be counted");
+        let hint = "write at most 1000000000, or 0 for no limit";
+        s.error_hint("per_day", Code::OutOfRange, message, hint);
+    }
+    if per_minute == 0.0 && per_day == 0 {
+        let message = "this plan limits nothing";
+        let hint = "write per_minute, per_day or both";
+        s.warn_hint("", Code::BadValue, message, hint);
+    }
+    let plan = Plan {
+        rate: rate.flatten(),
+        daily,
+    };
+    let kept = format!("{} tier {name} {per_minute} {burst} {per_day}", super::NAME);
+    let make = || Callers::new(Table::new(plan, SHARDS, MOST), CLEANUP);
+    let tier = Tier {
+        name,
+        crowd: Crowd::new(env.kept.get_or(&kept, make)),
+        rate: plan.rate.map(|rate| Label::bucket("minute", &rate)),
+        day: plan.daily.map(|daily| Label::daily(daily.limit())),
+    };
+    let no_limit = |allowed: f64| if allowed > 0.0 { allowed } else { f64::MAX };
+    let allows = no_limit(per_minute * 1440.0).min(no_limit(per_day as f64));
+    (tier, allows)
+}
+
+/// The plan of callers that name none, or one that is not there: nobody goes without.
+fn default(s: &mut Settings<'_>, tiers: &[Tier], strictest: usize) -> usize {
+    let Some(first) = tiers.get(strictest) else {
+        return 0;
+    };
+    let Some(name) = s.string("default_tier") else {
+        if tiers.len() > 1 {
+            let message = format!(
+                "callers without a plan get \"{}\", the strictest",
+                first.name
+            );
+            let hint = "name the plan of all others in \"default_tier\"";
+            s.warn_hint("", Code::MissingKey, message, hint);
+        }
+        return strictest;
+    };
+    let found = tiers.iter().position(|tier| tier.name == name);
+    if found.is_none() {
+        let names: Vec<&str> = tiers.iter().map(|tier| &*tier.name).collect();
+        let message = format!("default_tier \"{name}\" is none of the tiers");
+        let hint = format!("write one of \"{}\"", names.join("\", \""));
+        s.error_hint("default_tier", Code::BadValue, message, hint);
+    }
+    found.unwrap_or(strictest)
+}
+
+/// Reads an endpoint's.
+pub(super) fn endpoint(
+    s: &mut Settings<'_>,
+    draft: &EndpointDraft,
+    service: Option<&Service>,
+) -> Own {
+    s.known(&["rate", "burst", "cost"]);
+    let rate = number(s, "rate").unwrap_or(0.0);
+    let burst = s.unsigned("burst").unwrap_or(0);
+    let burst = if burst == 0 {
+        (rate as u64).max(1)
+    } else {
+        burst
+    };
+    let at = format!("{} {}", draft.at.method, draft.at.path);
+    let gate = gate(s, "rate", (rate, burst), &draft.env, &at);
+    Own {
+        gate,
+        cost: cost(s, service),
+    }
+}
+
+fn cost(s: &mut Settings<'_>, service: Option<&Service>) -> f64 {
+    if !s.has("cost") {
+        return 1.0;
+    }
+    let cost = number(s, "cost").unwrap_or(1.0);
+    let Some(service) = service.filter(|service| !service.tiers.is_empty()) else {
+        let message = "cost says what a request takes of its caller's plan, and there is no plan";
+        let hint = "add \"tiers\" to hanzo/ratelimit of the service";
+        s.warn_hint("cost", Code::BadValue, message, hint);
+        return cost;
+    };
+    let never = service.tiers.iter().find(|tier| {
+        let plan = tier.crowd.plan();
+        let burst = plan.rate.map_or(u64::MAX, |rate| rate.burst());
+        let day = plan.daily.map_or(u64::MAX, |daily| daily.limit());
+        cost > burst.min(day) as f64
+    });
+    if let Some(tier) = never {
+        let message = format!(
+            "cost is {cost}, more than \"{}\" has at any time",
+            tier.name
+        );
+        let hint = "lower it, or raise the plan's burst";
+        s.error_hint("cost", Code::OutOfRange, message, hint);
+    }
+    cost
+}

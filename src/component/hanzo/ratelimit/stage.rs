@@ -1,0 +1,301 @@
+//! What requests meet.
+
+use super::NAME;
+use super::read::{By, Own, Service, Tier};
+use crate::base::{Error, Reason};
+use crate::component::{At, Env};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::head::Head;
+use crate::gateway::identity::Identity;
+use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
+use crate::traffic::limit::fields::{self, Before, Label};
+use crate::traffic::limit::gate::{Crowd, Gate};
+use crate::traffic::limit::hits::Hits;
+use crate::traffic::limit::plan::{Cost, Exhausted, Seen, Span};
+use crate::traffic::limit::table::Moment;
+use http::HeaderValue;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The limit of all, in front of everything.
+pub(super) struct Global {
+    gate: Arc<Gate>,
+    cost: Cost,
+    label: Label,
+    policy: Option<HeaderValue>,
+    hits: Hits,
+}
+
+impl Global {
+    pub(super) fn new(gate: Arc<Gate>, env: &Env) -> Self {
+        let label = Label::bucket("global", gate.rate());
+        Self {
+            cost: gate.cost(1.0),
+            policy: fields::policy([&label]),
+            hits: Hits::new(&env.metrics, Reason::GlobalRateExceeded, "global", ""),
+            gate,
+            label,
+        }
+    }
+}
+
+impl HeadStage for Global {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn on_request<'a>(
+        &'a self,
+        _: &'a dyn Head,
+        edits: &'a mut Edits,
+        ctx: &'a mut Ctx,
+    ) -> Step<'a> {
+        let at = Moment::now();
+        let policy = self.policy.as_ref();
+        match self.gate.take(at, self.cost) {
+            Ok(standing) => {
+                fields::passed(edits, (&self.label, &standing), policy, Before::Beside);
+                Step::NEXT
+            }
+            Err(empty) => {
+                let told = (&self.label, &empty.standing);
+                fields::refused(edits, told, policy, Before::Beside);
+                Step::Now(Err(self.hits.hit(ctx, at.ticks, empty.wait)))
+            }
+        }
+    }
+}
+
+/// The limit of an endpoint and the plans of callers, behind authentication.
+pub(super) struct Callers {
+    service: Option<Arc<Service>>,
+    /// One for each plan of the service.
+    plans: Box<[Here]>,
+    own: Option<Limit>,
+    /// What [`Global`] told, which is part of what is told here.
+    told: Option<HeaderValue>,
+    /// The policies where there is no plan.
+    policy: Option<HeaderValue>,
+}
+
+/// A limit of all callers of the endpoint.
+struct Limit {
+    gate: Arc<Gate>,
+    cost: Cost,
+    label: Label,
+    hits: Hits,
+}
+
+/// A plan at this endpoint.
+struct Here {
+    cost: Cost,
+    policy: Option<HeaderValue>,
+    rate: Hits,
+    day: Hits,
+}
+
+/// A caller whose plan was charged.
+struct Charged<'c> {
+    crowd: &'c Crowd,
+    key: u128,
+    cost: Cost,
+}
+
+impl Callers {
+    /// What stands at an endpoint; `None` where nothing is limited.
+    pub(super) fn new(
+        service: Option<Arc<Service>>,
+        own: Option<Arc<Own>>,
+        at: &At,
+        env: &Env,
+    ) -> Option<Self> {
+        let gate = own.as_ref().and_then(|own| own.gate.clone());
+        let hits = |reason, level| Hits::new(&env.metrics, reason, level, &at.path);
+        let limit = gate.map(|gate| Limit {
+            cost: gate.cost(1.0),
+            label: Label::bucket("endpoint", gate.rate()),
+            hits: hits(Reason::EndpointRateExceeded, "endpoint"),
+            gate,
+        });
+        let tiers = service.as_ref().map_or(&[][..], |service| &service.tiers);
+        if limit.is_none() && tiers.is_empty() {
+            return None;
+        }
+        let tokens = own.map_or(1.0, |own| own.cost);
+        let global = service
+            .as_ref()
+            .and_then(|service| service.global.as_ref())
+            .map(|gate| Label::bucket("global", gate.rate()));
+        let before = || {
+            global
+                .iter()
+                .chain(limit.as_ref().map(|limit| &limit.label))
+        };
+        let here = |tier: &Tier| Here {
+            cost: tier.crowd.plan().cost(tokens),
+            policy: fields::policy(before().chain(&tier.rate).chain(&tier.day)),
+            rate: hits(Reason::TierMinuteExhausted, "tier"),
+            day: hits(Reason::TierDayExhausted, "tier"),
+        };
+        Some(Self {
+            plans: tiers.iter().map(here).collect(),
+            told: fields::policy(&global),
+            policy: fields::policy(before()),
+            own: limit,
+            service,
+        })
+    }
+
+    fn ask(&self, edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
+        let at = Moment::now();
+        let service = self.service.as_deref();
+        let tier = service.and_then(|service| service.tier(ctx.identity.as_deref()));
+        let here = tier.and_then(|(place, _)| self.plans.get(place));
+        let policy = here.map_or(&self.policy, |here| &here.policy).as_ref();
+        let before = self.told.as_ref().map_or(Before::Beside, Before::Told);
+        // A request that the endpoint has no room for costs its caller nothing.
+        if let Some(own) = &self.own
+            && let Err(empty) = own.gate.peek(at, own.cost)
+        {
+            fields::refused(edits, (&own.label, &empty.standing), policy, before);
+            return Err(own.hits.hit(ctx, at.ticks, empty.wait));
+        }
+        let mut charged = None;
+        if let (Some(service), Some((_, tier)), Some(here)) = (service, tier, here) {
+            let key = service.key(&tier.crowd, ctx);
+            match tier.crowd.take(key, at, here.cost) {
+                Ok(seen) => {
+                    let told = seen.and_then(|seen| tier.told(seen));
+                    if let Some((label, seen)) = told {
+                        fields::passed(edits, (label, &seen.standing), policy, before);
+                    }
+                    charged = Some(Charged {
+                        crowd: &tier.crowd,
+                        key,
+                        cost: here.cost,
+                    });
+                }
+                Err(refused) => return Err(self.exhausted((tier, here), &refused, edits, ctx, at)),
+            }
+        }
+        self.take_own(charged.as_ref(), (edits, policy), ctx, at)
+    }
+
+    fn take_own(
+        &self,
+        charged: Option<&Charged<'_>>,
+        (edits, policy): (&mut Edits, Option<&HeaderValue>),
+        ctx: &Ctx,
+        at: Moment,
+    ) -> Result<(), Error> {
+        let Some(own) = &self.own else { return Ok(()) };
+        // With a plan the policies were told already.
+        let told = if charged.is_some() {
+            policy
+        } else {
+            self.told.as_ref()
+        };
+        let before = told.map_or(Before::Beside, Before::Told);
+        match own.gate.take(at, own.cost) {
+            Ok(standing) => {
+                fields::passed(edits, (&own.label, &standing), policy, before);
+                Ok(())
+            }
+            Err(empty) => {
+                if let Some(charged) = charged {
+                    charged.crowd.give_back(charged.key, at, charged.cost);
+                }
+                fields::refused(edits, (&own.label, &empty.standing), policy, before);
+                Err(own.hits.hit(ctx, at.ticks, empty.wait))
+            }
+        }
+    }
+
+    fn exhausted(
+        &self,
+        (tier, here): (&Tier, &Here),
+        refused: &Exhausted,
+        edits: &mut Edits,
+        ctx: &Ctx,
+        at: Moment,
+    ) -> Error {
+        let before = self.told.as_ref().map_or(Before::Beside, Before::Told);
+        if let Some((label, seen)) = tier.told(refused.seen) {
+            let told = (label, &seen.standing);
+            fields::refused(edits, told, here.policy.as_ref(), before);
+        }
+        let hits = match refused.seen.span {
+            Span::Rate => &here.rate,
+            Span::Day => &here.day,
+        };
+        hits.hit(ctx, at.ticks, refused.wait)
+    }
+}
+
+impl HeadStage for Callers {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn on_request<'a>(
+        &'a self,
+        _: &'a dyn Head,
+        edits: &'a mut Edits,
+        ctx: &'a mut Ctx,
+    ) -> Step<'a> {
+        Step::Now(self.ask(edits, ctx).map(|()| Flow::Next))
+    }
+}
+
+impl Tier {
+    /// The label of the limit that is told.
+    fn told(&self, seen: Seen) -> Option<(&Label, Seen)> {
+        let label = match seen.span {
+            Span::Rate => self.rate.as_ref(),
+            Span::Day => self.day.as_ref(),
+        };
+        Some((label?, seen))
+    }
+}
+
+impl Service {
+    /// The plan of a caller: the one of the claim, of the key, or of all others.
+    fn tier(&self, identity: Option<&Identity>) -> Option<(usize, &Tier)> {
+        let named = |name: &str| self.tiers.iter().position(|tier| tier.name == name);
+        let claimed = || {
+            let name = identity?.claim_text(self.claim.as_deref()?)?;
+            named(&name)
+        };
+        let bought = || named(identity?.tier.as_deref()?);
+        let at = claimed().or_else(bought).unwrap_or(self.default);
+        self.tiers.get(at).map(|tier| (at, tier))
+    }
+
+    /// The key of a caller: the first of what it is known by.
+    fn key(&self, crowd: &Crowd, ctx: &Ctx) -> u128 {
+        let identity = ctx.identity.as_deref();
+        for by in &self.identity {
+            let found = match by {
+                By::Key => identity.and_then(|who| who.key.as_ref().map(<[u8; 32]>::as_slice)),
+                By::Org => identity.and_then(|who| who.org.as_deref().map(str::as_bytes)),
+                By::User => identity.and_then(|who| who.subject.as_deref().map(str::as_bytes)),
+                By::Ip => return address(crowd, ctx.client),
+            };
+            if let Some(name) = found.filter(|name| !name.is_empty()) {
+                return crowd.key(*by as u8, name);
+            }
+        }
+        address(crowd, ctx.client)
+    }
+}
+
+/// An address; of IPv6 the network, whose other half a client may choose.
+fn address(crowd: &Crowd, client: IpAddr) -> u128 {
+    match client {
+        IpAddr::V4(ip) => crowd.key(By::Ip as u8, &ip.octets()),
+        IpAddr::V6(ip) => {
+            let octets = ip.octets();
+            crowd.key(By::Ip as u8, octets.get(..8).unwrap_or_default())
+        }
+    }
+}

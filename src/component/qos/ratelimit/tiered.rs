@@ -1,0 +1,213 @@
+//! `qos/ratelimit/tiered` – limits by plan, named by a header field (Enterprise in KrakenD).
+//!
+//! The first tier that fits counts; a caller whom none fits is not limited here, which is warned of when the file
+//! is read. Tiers by `policy` are refused: nothing that evaluates them here is part of a limit.
+
+use super::limiter::{KEYS, Limiter, Scope, read};
+use super::who::Place;
+use super::{enterprise_only, whole};
+use crate::base::{Code, Dialect, Problem, Reason};
+use crate::component::{Component, EndpointDraft, Env, ServiceDraft};
+use crate::config::settings::Settings;
+use crate::gateway::ctx::Ctx;
+use crate::gateway::head::Head;
+use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
+use crate::gateway::task::Task;
+use http::HeaderName;
+use std::sync::Arc;
+
+/// The table line.
+pub const COMPONENT: Component = Component {
+    service: Some(service),
+    endpoint: Some(endpoint),
+    ..Component::named(NAME)
+};
+
+const NAME: &str = "qos/ratelimit/tiered";
+
+fn service(
+    s: &mut Settings<'_>,
+    draft: &mut ServiceDraft,
+    dialect: Dialect,
+) -> Result<(), Problem> {
+    if dialect == Dialect::Krakend {
+        enterprise_only(s, NAME);
+        return Ok(());
+    }
+    let scope = Scope {
+        name: NAME,
+        at: "",
+        endpoint: "",
+        reason: Reason::GlobalRateExceeded,
+        level: "global",
+    };
+    let tiered = build(s, &draft.env, scope, Place::Service);
+    if let Some(tiered) = tiered {
+        draft.tasks.extend(tiered.tasks());
+        draft.head.push(Box::new(tiered));
+    }
+    Ok(())
+}
+
+fn endpoint(
+    s: &mut Settings<'_>,
+    draft: &mut EndpointDraft,
+    dialect: Dialect,
+) -> Result<(), Problem> {
+    if dialect == Dialect::Krakend {
+        enterprise_only(s, NAME);
+        return Ok(());
+    }
+    let at = format!("{} {}", draft.at.method, draft.at.path);
+    let scope = Scope {
+        name: NAME,
+        at: &at,
+        endpoint: &draft.at.path,
+        reason: Reason::EndpointRateExceeded,
+        level: "endpoint",
+    };
+    let tiered = build(s, &draft.env, scope, Place::Endpoint(&draft.at.path));
+    if let Some(tiered) = tiered {
+        draft.tasks.extend(tiered.tasks());
+        draft.head.push(Box::new(tiered));
+    }
+    Ok(())
+}
+
+struct Tiered {
+    key: HeaderName,
+    tiers: Box<[Tier]>,
+}
+
+struct Tier {
+    fits: Fits,
+    /// `None` for a tier that limits nothing.
+    limiter: Option<Limiter>,
+}
+
+enum Fits {
+    /// The field's value is this.
+    Literal(Box<[u8]>),
+    /// Whatever it is, and without one too.
+    All,
+}
+
+fn build(s: &mut Settings<'_>, env: &Env, scope: Scope<'_>, place: Place<'_>) -> Option<Tiered> {
+    whole(s, Dialect::Native, |s| {
+        s.known(&["tier_key", "tiers"]);
+        let written = s.string_or("tier_key", "");
+        let key = HeaderName::from_bytes(written.as_bytes());
+        if key.is_err() {
+            let message = format!("tier_key \"{written}\" is no name of a header field");
+            let hint = "name the field that holds the plan, for example \"X-Plan\"";
+            s.error_hint("tier_key", Code::BadValue, message, hint);
+        }
+        let mut number = 0;
+        let tiers = s.objects("tiers", |s| {
+            number += 1;
+            tier(s, env, (scope, number), place)
+        });
+        let all = |tier: &Option<Tier>| {
+            matches!(
+                tier,
+                Some(Tier {
+                    fits: Fits::All,
+                    ..
+                })
+            )
+        };
+        if tiers.is_empty() {
+            let message = "there is no tier, so nobody is limited";
+            let hint = "add \"tiers\" with their limits";
+            s.error_hint("tiers", Code::BadValue, message, hint);
+        } else if !tiers.iter().any(all) {
+            let message = "callers whom no tier fits are not limited";
+            let hint = "end the list with a tier whose tier_value_as is \"*\"";
+            s.warn_hint("tiers", Code::BadValue, message, hint);
+        }
+        Some(Tiered {
+            key: key.ok()?,
+            tiers: tiers.into_iter().flatten().collect(),
+        })
+    })
+    .flatten()
+}
+
+fn tier(
+    s: &mut Settings<'_>,
+    env: &Env,
+    (scope, number): (Scope<'_>, usize),
+    place: Place<'_>,
+) -> Option<Tier> {
+    s.known(&["tier_value", "tier_value_as", "ratelimit"]);
+    let fits = match s.string_or("tier_value_as", "literal").as_str() {
+        "literal" => {
+            s.require("tier_value");
+            Some(Fits::Literal(
+                s.string_or("tier_value", "").into_bytes().into(),
+            ))
+        }
+        "*" => Some(Fits::All),
+        other => {
+            let message = format!("tier_value_as \"{other}\" is not served");
+            let hint = "write \"literal\" or \"*\"";
+            s.error_hint("tier_value_as", Code::BadValue, message, hint);
+            None
+        }
+    };
+    let name = format!("{} {number}", scope.name);
+    let limiter = match s.object("ratelimit") {
+        Some(mut inner) => {
+            let written = read(&mut inner, Dialect::Native, place);
+            let scope = Scope {
+                name: &name,
+                ..scope
+            };
+            Limiter::new(written, env, Dialect::Native, scope)
+        }
+        None => {
+            let message = "this tier has no limit";
+            let hint = format!("add \"ratelimit\" with some of {}", KEYS.join(", "));
+            s.error_hint("", Code::BadValue, message, hint);
+            None
+        }
+    };
+    Some(Tier {
+        fits: fits?,
+        limiter,
+    })
+}
+
+impl Tiered {
+    fn tasks(&self) -> Vec<Arc<dyn Task>> {
+        let limiters = self.tiers.iter().filter_map(|tier| tier.limiter.as_ref());
+        limiters.filter_map(Limiter::task).collect()
+    }
+
+    fn of(&self, value: &[u8]) -> Option<&Limiter> {
+        let fits = |tier: &&Tier| match &tier.fits {
+            Fits::Literal(name) => **name == *value,
+            Fits::All => true,
+        };
+        self.tiers.iter().find(fits)?.limiter.as_ref()
+    }
+}
+
+impl HeadStage for Tiered {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn on_request<'a>(
+        &'a self,
+        head: &'a dyn Head,
+        edits: &'a mut Edits,
+        ctx: &'a mut Ctx,
+    ) -> Step<'a> {
+        let value = head.header(&self.key).unwrap_or_default();
+        let asked = self
+            .of(value)
+            .map_or(Ok(()), |limiter| limiter.ask(head, edits, ctx));
+        Step::Now(asked.map(|()| Flow::Next))
+    }
+}
