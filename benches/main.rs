@@ -15,6 +15,7 @@ mod lua;
 mod martian;
 mod router;
 mod telemetry;
+mod tokens;
 mod validation;
 
 use criterion::Criterion;
@@ -33,6 +34,7 @@ fn main() {
     documents::all(&mut criterion);
     flatmap::all(&mut criterion);
     telemetry::all(&mut criterion);
+    tokens::all(&mut criterion);
     validation::all(&mut criterion);
     criterion.final_summary();
 }

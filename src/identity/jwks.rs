@@ -98,7 +98,8 @@ impl Source {
     /// The setting that cannot be used.
     pub fn kept(options: &SourceOptions, env: &SourceEnv<'_>) -> Result<Arc<Self>, SourceError> {
         let mut wrong = None;
-        let source = env.kept.get_or(&options.name()?, || {
+        let name = options.name(env.client.tls_options())?;
+        let source = env.kept.get_or(&name, || {
             let fetcher = Fetcher::new(options, env).map_err(|error| wrong = Some(error));
             Self {
                 keys: ArcSwapOption::empty(),

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use crate::base::Dialect;
 use crate::gateway::kept::Kept;
 use crate::net::tls::unknown_suites;
-use crate::net::{Client, Resolver, TlsOptions};
+use crate::net::{Client, Resolver, TlsOptions, TlsVersion};
 use crate::telemetry::metrics::Metrics;
 
 /// The process around a source.
@@ -94,12 +94,20 @@ impl SourceOptions {
     }
 
     /// All that the source depends on, as a name. Files count by what is in them.
-    pub(super) fn name(&self) -> Result<String, SourceError> {
+    pub(super) fn name(&self, service: &TlsOptions) -> Result<String, SourceError> {
         let mut sum = Context::new(&SHA256);
-        sum.update(format!("{self:?}").as_bytes());
+        sum.update(format!("{self:?} {service:?}").as_bytes());
         if let Some(path) = &self.local_ca {
             let fail = |error| SourceError::new("jwk_local_ca", format!("{path}: {error}"));
             sum.update(&std::fs::read(path).map_err(fail)?);
+        }
+        let shown = service
+            .client_cert
+            .iter()
+            .flat_map(|(cert, key)| [cert, key]);
+        for path in shown.chain(&service.ca_certs) {
+            // What cannot be read is found out, and told, when it is used.
+            sum.update(&std::fs::read(path).unwrap_or_default());
         }
         let mut name = "jwks ".to_owned();
         for byte in sum.finish().as_ref() {
@@ -112,12 +120,22 @@ impl SourceOptions {
     /// The TLS options: the service's as far as they say who we are and whom to believe, and the source's own.
     pub(super) fn tls(&self, service: &TlsOptions) -> Result<TlsOptions, SourceError> {
         let own = self.local_ca.iter();
-        Ok(TlsOptions {
+        let options = TlsOptions {
             insecure: self.disable_security,
             ca_certs: service.ca_certs.iter().chain(own).cloned().collect(),
             cipher_suites: self.cipher_suites.clone(),
             pins: self.pins()?,
             ..service.clone()
+        };
+        Ok(match self.dialect {
+            Dialect::Native => options,
+            // In KrakenD the service's section says nothing about the versions of this client.
+            Dialect::Krakend => TlsOptions {
+                min_version: TlsVersion::Tls12,
+                max_version: None,
+                groups: Vec::new(),
+                ..options
+            },
         })
     }
 

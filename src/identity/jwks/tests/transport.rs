@@ -169,6 +169,32 @@ async fn a_certificate_of_the_service_is_shown_to_issuers_that_ask() {
 }
 
 #[tokio::test]
+async fn a_new_certificate_makes_a_new_source() {
+    let certificates = Certificates::new();
+    let options = SourceOptions {
+        local_ca: Some(certificates.path("ca.pem")),
+        ..SourceOptions::new("https://a.example/jwks", Dialect::Native)
+    };
+    let client_cert = Some((
+        certificates.path("client.pem"),
+        certificates.path("client.key"),
+    ));
+    let world = World::with_tls(TlsOptions {
+        client_cert,
+        ..TlsOptions::default()
+    });
+    let source = || Source::kept(&options, &world.env()).unwrap();
+    let first = source();
+    assert!(Arc::ptr_eq(&first, &source()));
+    let other = Certificates::new();
+    for name in ["ca.pem", "client.pem", "client.key"] {
+        std::fs::copy(other.path(name), certificates.path(name)).unwrap();
+        let now = source();
+        assert!(!Arc::ptr_eq(&first, &now), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn cipher_suites_are_those_that_can_be_had() {
     let certificates = Certificates::new();
     let (world, issuer) = (World::new(), certificates.issuer().await);
