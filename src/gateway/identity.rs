@@ -1,8 +1,8 @@
 //! Who a request comes from, as far as it proved it: what a verified token, key or certificate says, ready to be
 //! told to backends. KrakenD has no such thing: there each component writes header fields for the next one to read.
 
-use crate::base::Error;
-use crate::body::{Object, Value, json};
+use crate::base::{Dialect, Error};
+use crate::body::{Object, Value, go_text, json};
 use crate::gateway::ctx::Ctx;
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -79,32 +79,84 @@ impl fmt::Debug for Identity {
 
 impl Identity {
     /// A claim of the first level as the text that takes the place of `{JWT.name}`, if there is such a claim.
-    pub fn claim_text(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.claims.get(name).map(claim_text)
+    pub fn claim_text(&self, name: &str, dialect: Dialect) -> Option<Cow<'_, str>> {
+        self.claims
+            .get(name)
+            .map(|claim| claim_text(claim, dialect))
     }
 }
 
 /// A claim as text (reference/krakend-components section 1.1): strings as they are, whole numbers without a point and
-/// others with six decimals, the elements of a list with commas between them, the rest as JSON.
-pub fn claim_text(value: &Value) -> Cow<'_, str> {
+/// others with six decimals, the elements of a list with commas between them as Go's `%v` prints them, the rest as
+/// JSON. Differs from KrakenD natively: whole numbers are exact; there they are 64-bit floating point, so that two
+/// large ones can become the same.
+pub fn claim_text(value: &Value, dialect: Dialect) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),
-        Value::Number(digits) => Cow::Owned(number_text(digits.as_bytes())),
+        Value::Number(digits) => number_text(digits, dialect),
         Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(claim_text).collect();
+            let items: Vec<_> = items.iter().map(|item| item_text(item, dialect)).collect();
             Cow::Owned(items.join(","))
         }
-        other => Cow::Owned(String::from_utf8_lossy(&json::to_vec(other)).into_owned()),
+        other => Cow::Owned(json_text(other, dialect)),
     }
 }
 
-/// Numbers of claims are 64-bit floating point, as in KrakenD: large ones are rounded.
-fn number_text(digits: &[u8]) -> String {
-    let number: f64 = String::from_utf8_lossy(digits).parse().unwrap_or_default();
-    if (number - number.round()).abs() < 1e-6 {
-        return format!("{number:.0}");
+/// Whether it is written without point and exponent.
+fn is_whole(digits: &str) -> bool {
+    let digits = digits.strip_prefix('-').unwrap_or(digits);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn number_text(digits: &str, dialect: Dialect) -> Cow<'_, str> {
+    if dialect == Dialect::Native && is_whole(digits) && digits != "-0" {
+        return Cow::Borrowed(digits);
     }
-    format!("{number:.6}")
+    let number: f64 = digits.parse().unwrap_or_default();
+    let near = number.round();
+    Cow::Owned(match (number - near).abs() <= 1e-6 {
+        // A zero has no sign in an integer.
+        true if near == 0.0 => "0".to_owned(),
+        true => format!("{near:.0}"),
+        false => format!("{number:.6}"),
+    })
+}
+
+fn item_text(item: &Value, dialect: Dialect) -> Cow<'_, str> {
+    match item {
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Number(digits) if dialect == Dialect::Native && is_whole(digits) => {
+            Cow::Borrowed(digits)
+        }
+        Value::Number(digits) => Cow::Owned(go_float(digits.parse().unwrap_or_default())),
+        other => Cow::Owned(go_text(other)),
+    }
+}
+
+/// A number as Go's `%v` prints it: as few digits as tell it apart, an exponent from a million on and for what is
+/// smaller than 0.0001.
+fn go_float(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    let Some((digits, exponent)) = shortest.split_once('e') else {
+        return shortest;
+    };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..6).contains(&exponent) {
+        return number.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+}
+
+/// JSON as Go writes it; in KrakenD's dialect numbers have been floating point before.
+fn json_text(value: &Value, dialect: Dialect) -> String {
+    let text = json::to_vec(value);
+    let floats = match dialect {
+        Dialect::Native => None,
+        Dialect::Krakend => serde_json::from_slice(&text).ok(),
+    };
+    let text = floats.map_or(text, |floats| json::to_vec(&Value::from_config(&floats)));
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Has a say about the claims of a token that was verified: revocation, expressions. Service and endpoint level.

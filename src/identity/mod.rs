@@ -1,8 +1,23 @@
 //! Who is calling: tokens and the keys that verify them, API keys, introspection. Machinery without settings:
 //! components read the file and build their stages of what stands here.
 
+pub mod access;
+pub mod bearer;
+pub mod claims;
 pub mod gob;
 pub mod jose;
 pub mod jwks;
 pub mod lease;
+pub mod memory;
+pub mod mint;
 pub mod revoked;
+pub mod rules;
+pub mod verifier;
+
+pub use access::{Access, Demand, Match};
+pub use bearer::Bearer;
+pub use claims::ClaimPath;
+pub use memory::{Bounds, Digest, Memory, digest_of};
+pub use mint::{Absent, Mint, MintRule};
+pub use rules::Rules;
+pub use verifier::{Found, Keys, Naming, SourceKeys, Verifier, VerifierOptions};

@@ -119,7 +119,10 @@ fn filled(
 /// What the caller's token says, for `{JWT.name}`.
 fn claim<'c>(slot: &Slot, ctx: &'c Ctx) -> Option<Cow<'c, str>> {
     match &slot.kind {
-        SlotKind::Claim(name) => ctx.identity.as_ref()?.claim_text(name),
+        SlotKind::Claim(name) => {
+            let identity = ctx.identity.as_ref()?;
+            identity.claim_text(name, ctx.gateway.dialect)
+        }
         _ => None,
     }
 }
