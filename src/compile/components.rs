@@ -277,7 +277,7 @@ mod tests {
         let (warning, error) = (Severity::Warning, Severity::Error);
         for (name, level, found) in [
             (
-                "auth/validator",
+                "security/policies",
                 Level::Endpoint,
                 (Code::Unprotected, warning),
             ),

@@ -16,7 +16,6 @@ use crate::base::{Code, Dialect, ErrorShape, Problem, Report};
 use crate::component::{At, EndpointDraft, Env, ServiceDraft};
 use crate::config::{self, Document};
 use crate::gateway::client_ip::{ClientIpRules, ClientIpSettings};
-use crate::gateway::headers::StripSet;
 use crate::gateway::health::Health;
 use crate::gateway::kept::Kept;
 use crate::gateway::lane::Lane;
@@ -125,18 +124,9 @@ pub fn compile(
     if let Some(fast) = doc.fast_lane {
         draft.lane = if fast { Lane::Auto } else { Lane::Off };
     }
-    let strip = Arc::new(StripSet::new(strip::minted(document)));
     let client_ip = client_ip(&draft, document, dialect, report);
-    let mut scope = endpoint::Scope {
-        document,
-        dialect,
-        shared,
-        draft: &draft,
-        strip,
-        report,
-    };
-    let mut endpoints = Vec::new();
-    let mut tasks = Vec::new();
+    // All endpoints' components before the first endpoint: what one of them mints, none of them believes.
+    let mut drafts = Vec::with_capacity(doc.endpoints.len());
     for written in &doc.endpoints {
         let mut own = EndpointDraft {
             env: draft.env.clone(),
@@ -145,7 +135,25 @@ pub fn compile(
             limits: draft.limits.clone(),
             ..EndpointDraft::default()
         };
-        components::endpoint(&written.extra_config, &mut own, dialect, scope.report);
+        components::endpoint(&written.extra_config, &mut own, dialect, report);
+        drafts.push((written, own));
+    }
+    let strip = Arc::new(strip::set(
+        document,
+        &draft,
+        drafts.iter().map(|(_, own)| own),
+    ));
+    let mut scope = endpoint::Scope {
+        document,
+        dialect,
+        shared,
+        draft: &draft,
+        strip: Arc::clone(&strip),
+        report,
+    };
+    let mut endpoints = Vec::new();
+    let mut tasks = Vec::new();
+    for (written, own) in drafts {
         let mut asked = Vec::new();
         let compiled = endpoint::compile(written, own, &mut asked, &mut scope);
         if !written.skipped {
@@ -193,6 +201,7 @@ pub fn compile(
             door: draft.door.into(),
             head: draft.head.into(),
             claims: draft.claims.into(),
+            strip,
         },
         client,
         resolver: shared.resolver.clone(),

@@ -1,15 +1,33 @@
 //! Which fields of clients are never believed: every name that a claim, a key or an introspection answer
 //! can be propagated to anywhere in the document (contract section 1: strip list ⊇ mint list).
 
+//!
+//! Two lists become one. What components really mint stands in their drafts, so that no kind of credentials can be
+//! added without its fields being stripped. What the document names counts as well where nothing is made of it: at
+//! endpoints that are skipped, and of components that are not implemented yet.
+
+use crate::component::{EndpointDraft, ServiceDraft};
 use crate::config::{Document, Extra};
+use crate::gateway::headers::StripSet;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What services behind this gateway trust even when the file names no claims.
 const ALWAYS: &[&str] = &["X-User-ID", "X-Org-ID", "X-Scopes"];
 
-/// Every field name that is or may be minted.
-pub fn minted(document: &Document) -> BTreeSet<String> {
+/// The fields of clients that are never believed with these components.
+pub fn set<'d>(
+    document: &Document,
+    service: &ServiceDraft,
+    endpoints: impl Iterator<Item = &'d EndpointDraft>,
+) -> StripSet {
+    let own = endpoints.flat_map(|endpoint| &endpoint.minted);
+    let all = service.minted.iter().chain(own);
+    StripSet::new(named(document)).and(all.map(|name| name.as_str()))
+}
+
+/// Every field name that the document says may be minted.
+fn named(document: &Document) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = ALWAYS.iter().map(|&name| name.to_owned()).collect();
     collect(&document.service.extra_config, &mut names);
     for endpoint in &document.service.endpoints {
@@ -56,6 +74,7 @@ fn propagated(settings: &Value, names: &mut BTreeSet<String>) {
 mod tests {
     use super::*;
     use crate::config::{Endpoint, Namespace};
+    use http::HeaderName;
     use serde_json::json;
 
     fn extra(name: &str, value: Value) -> Extra {
@@ -64,6 +83,24 @@ mod tests {
             pointer: String::new(),
             value,
         }])
+    }
+
+    #[test]
+    fn what_components_mint_is_stripped_whatever_the_document_says() {
+        let name = |text: &'static str| HeaderName::from_static(text);
+        let service = ServiceDraft {
+            minted: vec![name("x-of-service")],
+            ..ServiceDraft::default()
+        };
+        let endpoint = EndpointDraft {
+            minted: vec![name("x-of-endpoint")],
+            ..EndpointDraft::default()
+        };
+        let strip = set(&Document::default(), &service, [endpoint].iter());
+        for name in ["X-Of-Service", "x_of_endpoint", "X-USER_ID"] {
+            assert!(strip.contains(name), "{name}");
+        }
+        assert!(!strip.contains("X-Other"));
     }
 
     #[test]
@@ -77,7 +114,7 @@ mod tests {
             ),
             ..Endpoint::default()
         });
-        let names = minted(&document);
+        let names = named(&document);
         for name in ["X-User-ID", "X-Org-ID", "X-Scopes", "X-Tier", "x-deep"] {
             assert!(names.contains(name), "{name}");
         }

@@ -15,6 +15,7 @@ use crate::telemetry::log::LogOptions;
 use crate::telemetry::metrics::Metrics;
 use crate::traffic::breaker;
 use bytes::Bytes;
+use http::HeaderName;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,6 +85,8 @@ pub struct ServiceDraft {
     pub tasks: Vec<Arc<dyn Task>>,
     /// Who has a say about the claims of verified tokens.
     pub claims: Vec<Box<dyn ClaimStage>>,
+    /// Fields that backends are told in who calls: no client's are believed anywhere.
+    pub minted: Vec<HeaderName>,
     /// `router`.
     pub router: RouterFlags,
     /// `hanzo/limits`, on top of the dialect's defaults.
@@ -113,6 +116,10 @@ pub struct EndpointDraft {
     pub tasks: Vec<Arc<dyn Task>>,
     /// Who has a say about the claims of verified tokens.
     pub claims: Vec<Box<dyn ClaimStage>>,
+    /// Whether tokens are verified here, so that somebody asks those.
+    pub authenticates: bool,
+    /// Fields that backends are told in who calls: no client's are believed anywhere.
+    pub minted: Vec<HeaderName>,
     /// The service's limits with the endpoint's on top.
     pub limits: Limits,
     /// Stages in place of the service's of this kind.

@@ -13,6 +13,7 @@ pub mod qos;
 pub mod router;
 pub mod security;
 pub mod telemetry;
+pub mod tokens;
 pub mod validation;
 
 use crate::base::{Dialect, Problem, Report};
@@ -21,6 +22,7 @@ pub use draft::{
     At, BackendDraft, EndpointDraft, Env, ErrorMode, Offers, RouterFlags, ServiceDraft,
 };
 pub use not_yet::{Loss, NOT_YET, NotYet};
+pub use tokens::{MadeVerifier, TOKEN_KEYS, TokenDefaults, Tokens, TokensRead, read_tokens};
 
 /// Where a component may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,6 +127,8 @@ pub static COMPONENTS: &[Component] = &[
     security::bot_detector::COMPONENT,
     // In front of authentication: a flood costs no signatures.
     qos::ratelimit::service::COMPONENT,
+    // Behind what turns clients away by their looks, in front of all that may ask who they are.
+    auth::validator::COMPONENT,
     // Behind authentication: a 401 costs nobody a token.
     hanzo::ratelimit::COMPONENT,
     modifier::lua_endpoint::COMPONENT,

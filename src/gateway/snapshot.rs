@@ -5,7 +5,7 @@ use crate::body::flatmap::Flatmap;
 use crate::body::{Decoder, Object, Output, Shape};
 use crate::gateway::client_ip::ClientIpRules;
 use crate::gateway::gate::Gates;
-use crate::gateway::headers::ForwardRules;
+use crate::gateway::headers::{ForwardRules, StripSet};
 use crate::gateway::health::Health;
 use crate::gateway::identity::ClaimStage;
 use crate::gateway::lane::{Lane, Slow};
@@ -57,6 +57,8 @@ pub struct Service {
     pub head: Box<[Box<dyn HeadStage>]>,
     /// Who has a say about the claims of verified tokens.
     pub claims: Box<[Box<dyn ClaimStage>]>,
+    /// Fields of clients that are never believed.
+    pub strip: Arc<StripSet>,
     /// How errors look.
     pub errors: ErrorShape,
     /// Limits before an endpoint is known.

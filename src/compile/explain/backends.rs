@@ -4,7 +4,6 @@
 use super::route::lossy;
 use super::{Lookup, Outcome, Place, Walk};
 use crate::base::{Dialect, Error, Reason};
-use crate::compile::strip;
 use crate::component::{self, Loss};
 use crate::config;
 use crate::gateway::head::{BodySize, Head};
@@ -20,6 +19,7 @@ use crate::pipe::call::{Fields, declares_length, wire_fields, wire_target};
 use bytes::Bytes;
 use http::{HeaderName, header};
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Parameters and fields that are told about; a request with more is not written by hand.
@@ -103,7 +103,7 @@ impl Walk<'_> {
                 fields
             })
             .collect();
-        let strip = StripSet::new(strip::minted(document));
+        let strip = Arc::clone(&self.ctx.gateway.service.strip);
         let mut refusal = None;
         for (backend, selected) in endpoint.backends().zip(fields) {
             let Some(own) = written.backend.get(backend.index) else {

@@ -1,3 +1,4 @@
 //! The family `auth/*`: who may come in, and as whom the gateway calls backends.
 
 pub mod client_credentials;
+pub mod validator;

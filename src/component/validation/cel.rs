@@ -41,7 +41,10 @@ use serde_json::Value;
 /// The table line.
 pub const COMPONENT: Component = Component {
     endpoint: Some(|s, draft: &mut EndpointDraft, dialect| {
-        let mut checks = build(s, Level::Endpoint, dialect);
+        let level = Level::Endpoint {
+            verified: draft.authenticates,
+        };
+        let mut checks = build(s, level, dialect);
         draft.claims.extend(checks.on_claims());
         draft.pipe.extend(checks.stage());
         Ok(())
@@ -58,7 +61,10 @@ const NAME: &str = "validation/cel";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
-    Endpoint,
+    Endpoint {
+        /// Whether tokens are verified there.
+        verified: bool,
+    },
     Backend,
 }
 
@@ -258,8 +264,8 @@ fn advise(
             warn(s, place, format!("{message}; it is not checked here"), hint);
         };
     }
-    if uses.token {
-        let message = "expressions on JWT are checked by auth/validator".to_owned();
+    if uses.token && level == (Level::Endpoint { verified: false }) {
+        let message = "no token is verified at this endpoint, so this is never checked".to_owned();
         return unprotected(s, place, message);
     }
     if native {
@@ -290,7 +296,7 @@ fn unprotected(s: &mut Settings<'_>, place: &str, message: String) {
     let place = format!("{}{place}", s.pointer());
     s.report().push(
         Problem::warning(Code::Unprotected, place, message)
-            .hint("without a validator on this endpoint nothing checks it"),
+            .hint("add auth/validator to the endpoint"),
     );
 }
 
@@ -319,7 +325,7 @@ impl Checks {
         if uses.answer {
             self.after.extend(again());
         }
-        if uses.token && level == Level::Endpoint {
+        if uses.token && level != Level::Backend {
             self.token.push(program);
         }
     }

@@ -56,7 +56,11 @@ fn built(settings: &Value, level: Level, dialect: Dialect) -> (Checks, Vec<(Seve
 
 fn checks(sources: &[&str], dialect: Dialect) -> (Checks, Vec<(Severity, String)>) {
     let items: Vec<Value> = sources.iter().map(|s| json!({"check_expr": s})).collect();
-    built(&Value::Array(items), Level::Endpoint, dialect)
+    built(
+        &Value::Array(items),
+        Level::Endpoint { verified: false },
+        dialect,
+    )
 }
 
 fn counts(sources: &[&str], dialect: Dialect) -> [usize; 3] {
@@ -105,7 +109,11 @@ fn natively_a_broken_expression_refuses_the_file_at_its_place() {
         json!([{}]),
         json!([{"check_expr": 1}]),
     ] {
-        let (_, found) = built(&broken, Level::Endpoint, Dialect::Native);
+        let (_, found) = built(
+            &broken,
+            Level::Endpoint { verified: false },
+            Dialect::Native,
+        );
         assert_eq!(found.len(), 1, "{broken}");
         assert_eq!(found[0].0, Severity::Error, "{broken}");
     }
