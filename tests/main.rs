@@ -16,6 +16,7 @@ mod support;
 mod wire;
 
 mod auth_outbound;
+mod auth_jwt;
 mod breaker;
 mod chaos;
 mod client;

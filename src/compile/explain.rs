@@ -24,6 +24,7 @@ use crate::gateway::lane::Slow;
 use crate::gateway::router::Found;
 use crate::gateway::snapshot::{Endpoint, Gateway};
 use crate::gateway::stage::{Edit, Edits, Flow, HeadStage, Step as Stepped};
+use crate::gateway::told::Told;
 use crate::gateway::{limits, request_id};
 use crate::proxy::request::{doors, is_guarded};
 use std::sync::Arc;
@@ -463,7 +464,12 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<u16>, Error> {
         let name = stage.name();
         let because = self.written(name, endpoint);
-        let stepped = match stage.on_request(self.request, &mut self.edits, &mut self.ctx) {
+        let identity = self.ctx.identity.clone();
+        let told = identity
+            .as_deref()
+            .map(|who| Told::new(self.request, &who.minted));
+        let head = told.as_ref().map_or(self.request as &dyn Head, |told| told);
+        let stepped = match stage.on_request(head, &mut self.edits, &mut self.ctx) {
             Stepped::Now(outcome) => Some(outcome),
             Stepped::Wait(_) => None,
         };

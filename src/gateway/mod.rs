@@ -25,3 +25,4 @@ pub mod router;
 pub mod snapshot;
 pub mod stage;
 pub mod task;
+pub mod told;

@@ -6,6 +6,7 @@ use crate::gateway::params::Params;
 use crate::gateway::router::Found;
 use crate::gateway::snapshot::{Builtin, Gateway};
 use crate::gateway::stage::{DoorStage, Flow, HeadStage};
+use crate::gateway::told::Told;
 use crate::gateway::{limits, path, pattern, request_id, router};
 use crate::proxy::{Exchange, builtin};
 use http::{HeaderName, Method, header};
@@ -220,6 +221,9 @@ async fn walk(
         } = x;
         let rewritten = ctx.rewritten.clone();
         let head = rewritten.as_deref().map_or(head, |r| r as &dyn Head);
+        let identity = ctx.identity.clone();
+        let told = identity.as_deref().map(|who| Told::new(head, &who.minted));
+        let head = told.as_ref().map_or(head, |told| told as &dyn Head);
         let flow = stage.on_request(head, edits, ctx).outcome().await?;
         *entered += 1;
         if let Flow::Reply(reply) = flow {
