@@ -18,6 +18,7 @@ mod wire;
 mod auth_outbound;
 mod auth_jwt;
 mod breaker;
+mod auth_revoker;
 mod chaos;
 mod client;
 mod commands;

@@ -131,6 +131,8 @@ pub static COMPONENTS: &[Component] = &[
     auth::validator::COMPONENT,
     // Behind authentication: a 401 costs nobody a token.
     hanzo::ratelimit::COMPONENT,
+    // It has a say about the claims that a validator finds.
+    auth::revoker::COMPONENT,
     modifier::lua_endpoint::COMPONENT,
     qos::ratelimit::router::COMPONENT,
     qos::ratelimit::tiered::COMPONENT,

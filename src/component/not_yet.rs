@@ -47,7 +47,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("auth/gcp", &[B], Function),
     row("auth/ntlm", &[B], Function),
     row("auth/public", &[E], Comfort),
-    row("auth/revoker", &[S], Protection),
     row("auth/signer", &[E], Function),
     row("backend/amqp/consumer", &[B], Driver),
     row("backend/amqp/producer", &[B], Driver),

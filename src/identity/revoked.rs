@@ -157,6 +157,13 @@ impl Filter {
         &self.shape
     }
 
+    /// Whether nothing was added lately.
+    pub fn is_empty(&self) -> bool {
+        let sets = self.sets.load();
+        let mut all = [&sets.previous, &sets.current, &sets.next].into_iter();
+        all.all(|bits| bits.0.iter().all(|piece| piece.get().is_none()))
+    }
+
     /// Revokes an element.
     pub fn add(&self, element: &[u8]) {
         let sets = self.sets.load();

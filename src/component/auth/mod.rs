@@ -1,4 +1,5 @@
 //! The family `auth/*`: who may come in, and as whom the gateway calls backends.
 
 pub mod client_credentials;
+pub mod revoker;
 pub mod validator;

@@ -181,9 +181,30 @@ const REVOKER: &[Field] = &[
     field("TTL", Int, "How long a revocation holds, in seconds.")
         .must()
         .eg("86400"),
-    field("port", Int, "Where revocations are taken.")
-        .must()
-        .eg("1234"),
+    field(
+        "port",
+        Int,
+        "The TCP port where revocations are taken by Go's remote calls.",
+    )
+    .eg("1234")
+    .differs("not needed where there is a file or a socket; listens on loopback in native"),
+    field("listen_ip", Text, "The address of that port.")
+        .or("127.0.0.1")
+        .ours(),
+    field(
+        "file",
+        Text,
+        "A file with a revoked element on each line, read anew whenever it changes.",
+    )
+    .eg("/etc/hanzo/revoked")
+    .ours(),
+    field(
+        "socket",
+        Text,
+        "A socket in the file system that takes lines such as `add jti-<id>` and `check jti-<id>`.",
+    )
+    .eg("/run/hanzo/revoker.sock")
+    .ours(),
     field(
         "token_keys",
         List(&Text),
@@ -195,7 +216,8 @@ const REVOKER: &[Field] = &[
         "headers",
         List(&Text),
         "Fields by which requests are refused.",
-    ),
+    )
+    .differs("KrakenD reads and never evaluates it; so does the krakend dialect"),
     field(
         "revoke_server_ping_url",
         Text,
@@ -260,6 +282,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         &[S],
         Object(REVOKER),
         "Tokens can be revoked before they expire.",
+    )
+    .differs(
+        "settings that cannot be understood refuse the file, where KrakenD switches revocation off; revocations outlive a reload and, with a file, a restart",
     ),
     entry(
         "auth/client-credentials",
