@@ -15,10 +15,10 @@ mod house;
 mod support;
 mod wire;
 
-mod auth_outbound;
 mod auth_jwt;
-mod breaker;
+mod auth_outbound;
 mod auth_revoker;
+mod breaker;
 mod chaos;
 mod client;
 mod commands;

@@ -256,7 +256,9 @@ impl Claims {
         let has = |text: &str| self.admin.has(&[key.as_bytes(), b"-", text.as_bytes()]);
         match value {
             Value::String(text) => has(text),
-            Value::Number(_) if self.dialect == Dialect::Native => has(&claim_text(value)),
+            Value::Number(_) if self.dialect == Dialect::Native => {
+                has(&claim_text(value, self.dialect))
+            }
             _ => false,
         }
     }

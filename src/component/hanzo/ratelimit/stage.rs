@@ -2,7 +2,7 @@
 
 use super::NAME;
 use super::read::{By, Own, Service, Tier};
-use crate::base::{Error, Reason};
+use crate::base::{Dialect, Error, Reason};
 use crate::component::{At, Env};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
@@ -263,7 +263,7 @@ impl Service {
     fn tier(&self, identity: Option<&Identity>) -> Option<(usize, &Tier)> {
         let named = |name: &str| self.tiers.iter().position(|tier| tier.name == name);
         let claimed = || {
-            let name = identity?.claim_text(self.claim.as_deref()?)?;
+            let name = identity?.claim_text(self.claim.as_deref()?, Dialect::Native)?;
             named(&name)
         };
         let bought = || named(identity?.tier.as_deref()?);
