@@ -124,7 +124,7 @@ fn locked(origin: &Origin) -> Value {
         "extra_config": {"governance/processors": {"quotas": []}},
         "endpoints": [{
             "endpoint": "/a",
-            "extra_config": {"auth/validator": {"alg": "RS256", "jwk_url": "https://a.example/jwks"}},
+            "extra_config": {"security/policies": {"req": {"policies": ["true"]}}},
             "backend": [{
                 "url_pattern": "/a",
                 "host": [origin.url()],
@@ -145,8 +145,8 @@ fn a_native_start_names_each_missing_protection_with_its_place() {
             "governance/processors",
         ),
         (
-            "/endpoints/0/extra_config/auth~1validator",
-            "auth/validator",
+            "/endpoints/0/extra_config/security~1policies",
+            "security/policies",
         ),
         (
             "/endpoints/0/backend/0/extra_config/qos~1ratelimit~1proxy",
@@ -170,7 +170,7 @@ fn missing_protections_can_be_allowed() {
         .native(locked(&origin));
     assert_eq!(gateway.get("/a").json(), json!({"a": 1}));
     assert!(
-        gateway.stderr().contains("auth/validator"),
+        gateway.stderr().contains("security/policies"),
         "{}",
         gateway.stderr()
     );
@@ -182,7 +182,7 @@ fn krakends_dialect_starts_without_what_is_missing_and_says_so() {
     let gateway = Gateway::krakend(locked(&origin));
     assert_eq!(gateway.get("/a").json(), json!({"a": 1}));
     assert!(
-        gateway.stderr().contains("auth/validator"),
+        gateway.stderr().contains("security/policies"),
         "{}",
         gateway.stderr()
     );

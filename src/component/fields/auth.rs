@@ -24,14 +24,21 @@ pub(super) const VALIDATOR: &[Field] = &[
         .differs("the default holds; KrakenD's code has none"),
     field("jwk_url", Text, "Where the keys are.")
         .eg("https://id.example.org/.well-known/jwks.json"),
-    field("jwk_local_path", Text, "A file with the keys."),
+    field(
+        "jwk_local_path",
+        Text,
+        "A file with the keys; nothing is fetched then.",
+    )
+    .differs("needs no `disable_jwk_security`; a reload reads it again"),
     field("secret_url", Text, "Who opens an encrypted key file."),
     field(
         "cypher_key",
         Text,
         "The encrypted key of that file, base64.",
     ),
-    field("cache", Flag, "Keep fetched keys.").or("false"),
+    field("cache", Flag, "Keep fetched keys.")
+        .or("false")
+        .differs("keys are always kept, and fetched beside the requests"),
     field(
         "cache_duration",
         Min(0),
@@ -72,7 +79,9 @@ pub(super) const VALIDATOR: &[Field] = &[
     field("roles_key_is_nested", Flag, "The claim is a dotted path.").or("false"),
     field("roles", List(&Text), "Roles of which a token needs one."),
     field("scopes", List(&Text), "Scopes that a token needs."),
-    field("scopes_key", Text, "The claim with scopes, a dotted path.").eg("scope"),
+    field("scopes_key", Text, "The claim with scopes, a dotted path.")
+        .eg("scope")
+        .differs("needed where there are scopes; names that begin with `http` are no paths"),
     field(
         "scopes_matcher",
         Word(&["any", "all"]),
@@ -84,7 +93,8 @@ pub(super) const VALIDATOR: &[Field] = &[
         List(&List(&Text)),
         "Claims that become header fields towards backends: pairs of claim and field.",
     )
-    .eg("[[\"sub\", \"X-User-ID\"]]"),
+    .eg("[[\"sub\", \"X-User-ID\"]]")
+    .differs("whole numbers are exact; fields that frame a message are refused"),
     field(
         "propagate_claims_preserve_array",
         Flag,
@@ -105,7 +115,9 @@ pub(super) const VALIDATOR: &[Field] = &[
     .or("access_token"),
     field("auth_header_name", Text, "The field with the token.").or("Authorization"),
     field("operation_debug", Flag, "Log why tokens fail.").or("false"),
-    field("leeway", Duration, "How far clocks may differ.").or("1s"),
+    field("leeway", Duration, "How far clocks may differ.")
+        .or("1s")
+        .differs("less than a second counts as it is written"),
     field(
         "failed_jwk_key_cooldown",
         Duration,
