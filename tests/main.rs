@@ -15,6 +15,7 @@ mod house;
 mod support;
 mod wire;
 
+mod auth_chain;
 mod auth_jwt;
 mod auth_outbound;
 mod auth_revoker;

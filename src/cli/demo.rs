@@ -142,12 +142,14 @@ fn greet(port: u16, metrics: Option<SocketAddr>, stand_ins: &Demo, report: &Repo
              this demo runs without them, as with --allow-unprotected"
         )));
     }
+    let [_, (key, _), ..] = demo::KEYS;
+    let key = format!("Authorization: Bearer {key}");
     talk("\ntry:");
     for line in [
         format!("curl {base}/health"),
-        format!("curl {base}/v1/models"),
+        format!("curl {base}/v1/models -H '{key}'"),
         format!(
-            "curl -N {base}/v1/chat/completions -H 'Content-Type: application/json' \\\n       \
+            "curl -N {base}/v1/chat/completions -H '{key}' -H 'Content-Type: application/json' \\\n       \
              -d '{{\"model\":\"zen-1\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
         ),
         format!(
@@ -155,7 +157,7 @@ fn greet(port: u16, metrics: Option<SocketAddr>, stand_ins: &Demo, report: &Repo
              -d '{{\"username\":\"ada\",\"password\":\"{}\"}}'",
             demo::PASSWORD
         ),
-        format!("curl {base}/v1/console/overview"),
+        format!("curl {base}/v1/console/overview -H '{key}'"),
     ] {
         talk(&format!("  {}", paint.green(&line)));
     }

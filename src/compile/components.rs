@@ -9,7 +9,14 @@ use crate::config::settings::Settings;
 use crate::config::{AsyncAgent, Extra, Namespace};
 
 /// Families whose every member is a lock; one that nobody knows is treated as one.
-pub const LOCKS: &[&str] = &["auth/", "security/", "qos/", "validation/", "governance/"];
+pub const LOCKS: &[&str] = &[
+    "auth/",
+    "hanzo/auth",
+    "security/",
+    "qos/",
+    "validation/",
+    "governance/",
+];
 
 /// Components of the service.
 pub fn service(extra: &Extra, draft: &mut ServiceDraft, dialect: Dialect, report: &mut Report) {

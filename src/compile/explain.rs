@@ -427,7 +427,8 @@ impl<'a> Walk<'a> {
             }
             None => &service.extra_config,
         };
-        let namespace = extra.get(name)?;
+        // What locks all endpoints stands at each of them and is written once.
+        let namespace = extra.get(name).or_else(|| service.extra_config.get(name))?;
         Some(self.at.place(namespace.pointer.as_str()))
     }
 

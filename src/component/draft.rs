@@ -116,6 +116,8 @@ pub struct EndpointDraft {
     pub tasks: Vec<Arc<dyn Task>>,
     /// Who has a say about the claims of verified tokens.
     pub claims: Vec<Box<dyn ClaimStage>>,
+    /// `auth/public`: whoever locks all endpoints leaves this one open.
+    pub public: bool,
     /// Whether tokens are verified here, so that somebody asks those.
     pub authenticates: bool,
     /// Fields that backends are told in who calls: no client's are believed anywhere.

@@ -127,7 +127,10 @@ pub static COMPONENTS: &[Component] = &[
     security::bot_detector::COMPONENT,
     // In front of authentication: a flood costs no signatures.
     qos::ratelimit::service::COMPONENT,
-    // Behind what turns clients away by their looks, in front of all that may ask who they are.
+    // Behind what turns clients away by their looks, in front of all that may ask who they are. What leaves an
+    // endpoint open is read before what locks all of them.
+    auth::public::COMPONENT,
+    hanzo::auth::COMPONENT,
     auth::validator::COMPONENT,
     // Behind authentication: a 401 costs nobody a token.
     hanzo::ratelimit::COMPONENT,

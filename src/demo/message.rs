@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     /// With `Content-Type`, without framing.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Body,
+    /// How long the client waits for it.
+    pub(crate) after: Duration,
 }
 
 /// The body of an answer.
@@ -64,6 +66,7 @@ impl Answer {
             status,
             headers,
             body,
+            after: Duration::ZERO,
         }
     }
 
@@ -81,6 +84,7 @@ impl Answer {
                 pieces: pieces.collect(),
                 pause,
             },
+            after: Duration::ZERO,
         }
     }
 }

@@ -13,6 +13,7 @@ mod server;
 #[cfg(test)]
 mod conf_tests;
 
+pub use iam::Iam;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -83,11 +84,61 @@ pub struct Service {
     pub addr: SocketAddr,
 }
 
+/// The identity service alone, which can be stopped and comes back at the same address.
+#[derive(Debug)]
+pub struct IdentityService {
+    /// What it does, and how it is told to behave.
+    pub iam: Arc<Iam>,
+    /// Where it listens, on loopback.
+    pub addr: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+impl IdentityService {
+    /// Starts it on a free port, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// When it cannot bind, or make its key.
+    pub async fn start() -> io::Result<Self> {
+        let iam = tokio::task::spawn_blocking(Iam::new).await;
+        let iam = Arc::new(iam.map_err(io::Error::other)??);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = listener.local_addr()?;
+        let mut service = Self {
+            iam,
+            addr,
+            tasks: JoinSet::new(),
+        };
+        service.serve(listener);
+        Ok(service)
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        let handler = handler("auth", &self.iam);
+        self.tasks.spawn(server::serve(listener, handler));
+    }
+
+    /// Ends it with all its connections.
+    pub async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Errors
+    /// When somebody else has its port by now.
+    pub async fn restart(&mut self) -> io::Result<()> {
+        let listener = TcpListener::bind(self.addr).await?;
+        self.serve(listener);
+        Ok(())
+    }
+}
+
 /// Starts every stand-in on a free port of loopback, on the current tokio runtime. Errors are those
 /// of binding, and of making the key that tokens are signed with.
 pub async fn start() -> io::Result<Demo> {
     // Making an RSA key takes longer than a runtime's thread may be held.
-    let iam = tokio::task::spawn_blocking(iam::Iam::new).await;
+    let iam = tokio::task::spawn_blocking(Iam::new).await;
     let iam = Arc::new(iam.map_err(io::Error::other)??);
     let mut services: Vec<Service> = Vec::with_capacity(ROUTES.len());
     let mut tasks = JoinSet::new();
@@ -110,7 +161,7 @@ pub async fn start() -> io::Result<Demo> {
     })
 }
 
-fn handler(name: &'static str, iam: &Arc<iam::Iam>) -> server::Handler {
+fn handler(name: &'static str, iam: &Arc<Iam>) -> server::Handler {
     match name {
         "chat" | "models" => Arc::new(llm::answer),
         "auth" => {

@@ -74,6 +74,9 @@ async fn converse(stream: TcpStream, handler: Handler) {
         match line.request().await {
             Ok(Some(head)) => {
                 let answer = handler(&head.request);
+                if !answer.after.is_zero() {
+                    sleep(answer.after).await;
+                }
                 if line.answer(&head, answer).await.is_err() || !head.keep_alive {
                     return;
                 }
@@ -327,6 +330,7 @@ pub(crate) mod tests {
             status: 200,
             headers: vec![],
             body: Body::Full(request.body.clone()),
+            after: Duration::ZERO,
         })
     }
 

@@ -63,6 +63,17 @@ impl Mint {
         }
     }
 
+    /// These rules and those of another mint, which count where both make the same field.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let rules = self.rules.iter().chain(&other.rules).cloned().collect();
+        let dialect = match self.krakend {
+            true => Dialect::Krakend,
+            false => Dialect::Native,
+        };
+        Self::new(rules, self.keep_lists, dialect)
+    }
+
     /// The fields that may be made.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.rules.iter().map(|rule| &rule.name)
@@ -250,6 +261,18 @@ mod tests {
         let names: Vec<_> = mint.names().map(HeaderName::as_str).collect();
         assert_eq!(names, ["x-b", "x-a"]);
         assert_eq!(mint.rules[1].claim, ClaimPath::flat("n"));
+    }
+
+    #[test]
+    fn of_two_mints_the_later_one_counts() {
+        let first = Mint::new(
+            vec![rule("s", "X-A"), rule("s", "X-B")],
+            true,
+            Dialect::Native,
+        );
+        let both = first.and(&Mint::new(vec![rule("n", "X-A")], false, Dialect::Native));
+        let rules = [rule("s", "X-B"), rule("n", "X-A")];
+        assert_eq!(both, Mint::new(rules.into(), true, Dialect::Native));
     }
 
     #[test]

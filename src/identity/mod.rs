@@ -2,17 +2,23 @@
 //! components read the file and build their stages of what stands here.
 
 pub mod access;
+pub mod answers;
 pub mod bearer;
+pub mod chain;
 pub mod claims;
+pub mod collapse;
 pub mod gob;
+pub mod introspection;
 pub mod jose;
 pub mod jwks;
+pub mod keys;
 pub mod lease;
 pub mod memory;
 pub mod mint;
 pub mod revoked;
 pub mod rules;
 pub mod verifier;
+pub mod vouching;
 
 pub use access::{Access, Demand, Match};
 pub use bearer::Bearer;

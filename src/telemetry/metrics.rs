@@ -23,6 +23,7 @@ pub struct Metrics {
     jwks_fetches: IntCounterVec,
     refusals: Arc<Words>,
     lanes: Arc<Words>,
+    authentications: Box<[IntCounter]>,
     /// Open client connections.
     pub active_connections: IntGauge,
     /// Upgraded client connections.
@@ -56,6 +57,50 @@ impl Lane {
         }
     }
 }
+
+/// How an attempt to come in ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Somebody proved who they are, and may come in.
+    Accepted,
+    /// The proof was missing or no good.
+    Refused,
+    /// It was good and not enough.
+    Forbidden,
+    /// Nobody could tell.
+    Unavailable,
+}
+
+impl Authentication {
+    const ALL: [Self; 4] = [
+        Self::Accepted,
+        Self::Refused,
+        Self::Forbidden,
+        Self::Unavailable,
+    ];
+
+    /// How an attempt ended that was refused for this.
+    pub const fn of(reason: Reason) -> Self {
+        match reason.status() {
+            401 => Self::Refused,
+            403 => Self::Forbidden,
+            _ => Self::Unavailable,
+        }
+    }
+
+    /// The value of the label `result`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The values of the label `method` of attempts to come in; `none` is for requests that show nothing.
+const METHODS: [&str; 6] = ["none", "jwt", "api_key", "introspection", "basic", "mtls"];
 
 /// Ready handles of one endpoint.
 #[derive(Debug)]
@@ -121,6 +166,20 @@ impl Metrics {
             Lane::ALL.iter().map(|lane| lane.word()).collect(),
             shards,
         )?);
+        let attempts = IntCounterVec::new(
+            opts(
+                "authentications_total",
+                "Attempts to come in, by the way that was tried and by how they ended.",
+            ),
+            &["method", "result"],
+        )?;
+        let authentications = METHODS.iter().flat_map(|method| {
+            let one = |result: Authentication| [*method, result.word()];
+            Authentication::ALL.map(one)
+        });
+        let authentications = authentications
+            .map(|labels| attempts.with_label_values(&labels))
+            .collect();
         let build_info = IntGauge::with_opts(
             opts("build_info", "Constant 1 with the version.")
                 .const_label("version", version::VERSION),
@@ -151,6 +210,7 @@ impl Metrics {
         registry.register(Box::new(jwks_fetches.clone()))?;
         registry.register(Box::new(Shown(Arc::clone(&refusals))))?;
         registry.register(Box::new(Shown(Arc::clone(&lanes))))?;
+        registry.register(Box::new(attempts))?;
         registry.register(Box::new(build_info))?;
         for gauge in [
             &active_connections,
@@ -170,6 +230,7 @@ impl Metrics {
             jwks_fetches,
             refusals,
             lanes,
+            authentications,
             active_connections,
             websocket_connections,
             reload_successful,
@@ -212,6 +273,15 @@ impl Metrics {
     /// Counts a refusal.
     pub fn refused(&self, reason: Reason) {
         self.refusals.count(reason as usize);
+    }
+
+    /// Counts an attempt to come in, by the word of the way that was tried; `None` when nothing was shown.
+    pub fn authenticated(&self, method: Option<&'static str>, result: Authentication) {
+        let method = method.and_then(|word| METHODS.iter().position(|known| *known == word));
+        let at = method.unwrap_or(0) * Authentication::ALL.len() + result as usize;
+        if let Some(counter) = self.authentications.get(at) {
+            counter.inc();
+        }
     }
 
     /// Counts a request in the lane that serves it.
@@ -285,6 +355,32 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn attempts_to_come_in_are_counted_by_way_and_end() {
+        let metrics = Metrics::new().unwrap();
+        metrics.authenticated(Some("api_key"), Authentication::Accepted);
+        metrics.authenticated(Some("api_key"), Authentication::of(Reason::ScopesMissing));
+        metrics.authenticated(None, Authentication::of(Reason::CredentialsMissing));
+        metrics.authenticated(Some("jwt"), Authentication::of(Reason::JwksUnavailable));
+        metrics.authenticated(Some("mtls"), Authentication::Refused);
+        let text = metrics.render();
+        for (method, result) in [
+            ("api_key", "accepted"),
+            ("api_key", "forbidden"),
+            ("none", "refused"),
+            ("jwt", "unavailable"),
+            ("mtls", "refused"),
+        ] {
+            let name = "hanzo_gateway_authentications_total";
+            let line = format!("{name}{{method=\"{method}\",result=\"{result}\"}} 1\n");
+            assert!(text.contains(&line), "{line} missing in\n{text}");
+        }
+        assert_eq!(
+            text.matches("hanzo_gateway_authentications_total{").count(),
+            24
+        );
     }
 
     #[test]

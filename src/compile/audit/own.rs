@@ -200,8 +200,12 @@ fn any_token(facts: &Facts<'_>) -> Places {
         .endpoints()
         .iter()
         .filter_map(|endpoint| endpoint.extra_config.get("auth/validator"));
-    let open = validators.filter(|n| empty(&n.value, "issuer") && empty(&n.value, "audience"));
-    at(open.map(|n| n.pointer.clone()).collect())
+    let validators = validators.map(|n| (n.pointer.clone(), &n.value));
+    let ours = facts.global("hanzo/auth");
+    let ours = ours.and_then(|n| Some((format!("{}/jwt", n.pointer), n.value.get("jwt")?)));
+    let all = validators.chain(ours);
+    let open = all.filter(|(_, value)| empty(value, "issuer") && empty(value, "audience"));
+    at(open.map(|(pointer, _)| pointer).collect())
 }
 
 const LOCKS: &[&str] = &["auth/validator", "auth/basic", "auth/api-keys"];

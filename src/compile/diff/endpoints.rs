@@ -4,7 +4,6 @@ use super::{Changes, Weight, arrow, backends, extras, span};
 use crate::base::Dialect;
 use crate::compile::explain::is_public;
 use crate::config::{Document, Endpoint, Extra};
-use serde_json::Value;
 use std::collections::HashMap;
 
 /// Components that ask who calls.
@@ -127,11 +126,12 @@ fn gained(endpoint: &Endpoint, new: &Document, locks: bool, changes: &mut Change
 /// Whether a document wants to know who calls an endpoint.
 fn authenticates(document: &Document, endpoint: &Endpoint) -> bool {
     let service = document.service.extra_config.get("hanzo/auth");
-    let own = |extra: &Extra| AUTHENTICATES.iter().any(|name| extra.get(name).is_some());
-    let auth = endpoint.extra_config.get("hanzo/auth");
-    let public = service.is_some_and(|auth| is_public(auth, endpoint))
-        || auth.is_some_and(|auth| auth.value.get("public") == Some(&Value::Bool(true)));
-    !public && (own(&endpoint.extra_config) || service.is_some())
+    // An endpoint may be public for the service and have a lock of its own.
+    let own = |extra: &Extra| {
+        let locks = AUTHENTICATES.iter().filter(|name| **name != "hanzo/auth");
+        locks.into_iter().any(|name| extra.get(name).is_some())
+    };
+    own(&endpoint.extra_config) || service.is_some_and(|auth| !is_public(auth, endpoint))
 }
 
 fn pair(

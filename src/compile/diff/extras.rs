@@ -216,6 +216,7 @@ fn way(name: &str, key: &str) -> Option<Way> {
         ("hanzo/auth", "public") | ("auth/public", _) => Some(Way::Opens),
         ("auth/validator" | "hanzo/auth", "roles" | "audience" | "methods") => Some(Way::AnyOf),
         ("auth/validator" | "hanzo/auth", "scopes") => Some(Way::Closes),
+        ("hanzo/auth", "cache_ttl" | "stale_if_error") => Some(Way::Opens),
         ("auth/validator" | "hanzo/auth", "issuer") => Some(Way::AnyOf),
         ("auth/validator" | "hanzo/auth", "disable_jwk_security" | "leeway") => Some(Way::Opens),
         ("auth/api-keys", "keys" | "roles") => Some(Way::Opens),

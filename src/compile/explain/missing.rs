@@ -2,13 +2,14 @@
 //! run, because a lock that is missing is the most surprising reason for an answer.
 
 use super::{Outcome, Walk};
+use crate::base::problem::pointer_join;
 use crate::component::{self, Loss};
 use crate::config::{self, Namespace};
 use crate::gateway::snapshot::Endpoint;
 use serde_json::Value;
 
 /// Components that do nothing to a single request.
-const ASIDE: &[&str] = &["telemetry/", "documentation/", "redis", "auth/public"];
+const ASIDE: &[&str] = &["telemetry/", "documentation/", "redis"];
 
 /// The order of a request (contract section 4).
 const ORDER: &[&str] = &[
@@ -61,22 +62,53 @@ impl Walk<'_> {
         });
         all.sort_by_key(|(n, _)| rank(&n.name));
         for (namespace, whom) in all {
-            self.missing(namespace, whom, written);
+            self.missing(namespace, whom);
         }
-        if !self.authenticates(written) {
-            let text = "the file asks for no authentication here: anybody may call this endpoint";
-            self.step("authentication", Outcome::Passed, text.to_owned(), None);
+        self.authentication(written);
+    }
+
+    /// Which rule says who may come in, and where it stands.
+    fn authentication(&mut self, endpoint: &config::Endpoint) {
+        let own = |names: &[&str]| names.iter().any(|n| endpoint.extra_config.get(n).is_some());
+        let service = self.document.service.extra_config.get("hanzo/auth");
+        let Some(auth) = service else {
+            if !own(&[
+                "auth/validator",
+                "auth/api-keys",
+                "auth/basic",
+                "hanzo/auth",
+            ]) {
+                let text =
+                    "the file asks for no authentication here: anybody may call this endpoint";
+                self.step("authentication", Outcome::Passed, text.to_owned(), None);
+            }
+            return;
+        };
+        if let Some(pointer) = public_by(auth, endpoint) {
+            let text = "public: hanzo/auth asks for no credentials here".to_owned();
+            let because = Some(self.at.place(pointer));
+            self.step("authentication", Outcome::Passed, text, because);
+            return;
+        }
+        let settings = endpoint.extra_config.get("hanzo/auth");
+        let text = format!(
+            "hanzo/auth locks every endpoint that is not public; {}",
+            ways(auth, settings)
+        );
+        let because = Some(self.at.place(auth.pointer.as_str()));
+        self.step("authentication", Outcome::Passed, text, because);
+        if let Some(settings) = settings {
+            let place = self.at.place(settings.pointer.as_str());
+            self.note("the endpoint says more about who may come in", Some(place));
         }
     }
 
-    fn missing(&mut self, namespace: &Namespace, whom: &str, endpoint: &config::Endpoint) {
+    fn missing(&mut self, namespace: &Namespace, whom: &str) {
         let Some(row) = component::not_yet(&namespace.name) else {
             return;
         };
         let because = Some(self.at.place(namespace.pointer.as_str()));
-        let public = whom == "every request" && is_public(namespace, endpoint);
         let text = match row.loss {
-            _ if public => "would let this path pass: it is public".to_owned(),
             Loss::Protection => format!(
                 "not implemented yet; it would guard {whom} here, and for now everybody passes"
             ),
@@ -87,55 +119,58 @@ impl Walk<'_> {
         };
         self.step(&namespace.name, Outcome::Missing, text, because);
     }
+}
 
-    /// Whether the file wants to know who calls.
-    fn authenticates(&self, endpoint: &config::Endpoint) -> bool {
-        let service = &self.document.service.extra_config;
-        let own = &endpoint.extra_config;
-        let named =
-            |names: &[&str], extra: &config::Extra| names.iter().any(|n| extra.get(n).is_some());
-        let public = service
-            .get("hanzo/auth")
-            .is_some_and(|auth| is_public(auth, endpoint))
-            || own
-                .get("hanzo/auth")
-                .is_some_and(|n| n.value.get("public") == Some(&Value::Bool(true)));
-        !public
-            && (named(
-                &[
-                    "auth/validator",
-                    "auth/api-keys",
-                    "auth/basic",
-                    "hanzo/auth",
-                ],
-                own,
-            ) || named(&["hanzo/auth"], service))
+/// How callers may prove who they are at an endpoint, as a sentence.
+fn ways(auth: &Namespace, endpoint: Option<&Namespace>) -> String {
+    let list = |key: &str| {
+        let all = endpoint.and_then(|own| own.value.get(key)?.as_array());
+        let all = all.into_iter().flatten().filter_map(Value::as_str);
+        all.collect::<Vec<_>>()
+    };
+    let mut methods = list("methods");
+    if methods.is_empty() {
+        let known = ["jwt", "api_key", "introspection"].into_iter();
+        methods = known
+            .filter(|method| auth.value.get(method).is_some())
+            .collect();
     }
+    let mut text = format!("callers prove who they are by {}", methods.join(", "));
+    for (key, what) in [("scopes", "scopes"), ("roles", "roles")] {
+        let words = list(key);
+        if !words.is_empty() {
+            text.push_str(&format!("; {what}: {}", words.join(", ")));
+        }
+    }
+    text
 }
 
 /// Whether a service-level `hanzo/auth` leaves an endpoint open.
 pub(crate) fn is_public(auth: &Namespace, endpoint: &config::Endpoint) -> bool {
-    let listed = |paths: &Value| {
-        let paths = paths
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        paths
-            .into_iter()
-            .any(|path| covers(path, &endpoint.endpoint))
-    };
-    if auth.name != "hanzo/auth" {
-        return false;
-    }
+    auth.name == "hanzo/auth" && public_by(auth, endpoint).is_some()
+}
+
+/// What leaves an endpoint open: its pointer.
+fn public_by(auth: &Namespace, endpoint: &config::Endpoint) -> Option<String> {
     let own = &endpoint.extra_config;
-    auth.value.get("public").is_some_and(listed)
-        || own
-            .get("auth/public")
-            .is_some_and(|n| n.value != Value::Bool(false))
-        || own
-            .get("hanzo/auth")
-            .is_some_and(|n| n.value.get("public") == Some(&Value::Bool(true)))
+    let yes = Some(&Value::Bool(true));
+    let alone = own.get("auth/public").filter(|n| Some(&n.value) == yes);
+    if let Some(alone) = alone {
+        return Some(alone.pointer.clone());
+    }
+    let settings = own
+        .get("hanzo/auth")
+        .filter(|n| n.value.get("public") == yes);
+    if let Some(settings) = settings {
+        return Some(pointer_join(&settings.pointer, "public"));
+    }
+    let paths = auth.value.get("public")?.as_array()?;
+    let at = paths.iter().position(|path| {
+        path.as_str()
+            .is_some_and(|path| covers(path, &endpoint.endpoint))
+    })?;
+    let list = pointer_join(&auth.pointer, "public");
+    Some(pointer_join(&list, &at.to_string()))
 }
 
 /// Whether an entry of a list of public paths names an endpoint; a final `*` stands for the rest.

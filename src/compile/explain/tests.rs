@@ -156,6 +156,50 @@ fn the_krakend_dialect_passes_what_is_listed() {
 }
 
 #[test]
+fn says_which_rule_locks_an_endpoint_and_where_it_stands() {
+    let file = r#"{
+      "version": 3, "host": ["http://up:8080"],
+      "extra_config": {"hanzo/auth": {
+        "api_key": {"validate_url": "http://iam/x"},
+        "public": ["/open",
+                   "/all/*"]
+      }},
+      "endpoints": [
+        {"endpoint": "/locked", "backend": [{"url_pattern": "/"}]},
+        {"endpoint": "/more", "backend": [{"url_pattern": "/"}],
+         "extra_config": {"hanzo/auth": {"scopes": ["a", "b"]}}},
+        {"endpoint": "/all/x", "backend": [{"url_pattern": "/"}]},
+        {"endpoint": "/own", "backend": [{"url_pattern": "/"}],
+         "extra_config": {"auth/public": true}}
+      ]
+    }"#;
+    let ask = |path: &str| {
+        let request = request("GET", path, &[]);
+        ask_about(file, Dialect::Native, None, &request)
+    };
+    for (path, text, at, served) in [
+        ("/locked", "by api_key", 3, false),
+        ("/more", "scopes: a, b", 3, false),
+        ("/all/x", "public", 6, true),
+        ("/own", "public", 14, true),
+    ] {
+        let found = ask(path);
+        let step = step(&found, "authentication");
+        assert!(step.text.contains(text), "{path}: {}", step.text);
+        assert_eq!(line(step.because.as_ref()), Some(at), "{path}");
+        assert_eq!(found.verdict == Verdict::Served, served, "{path}");
+    }
+    let found = ask("/locked");
+    assert_eq!(reason(&found), (401, Reason::CredentialsMissing));
+    let decided = step(&found, "hanzo/auth");
+    assert_eq!(decided.outcome, Outcome::Refused);
+    assert_eq!(line(decided.because.as_ref()), Some(3));
+    let found = ask("/more");
+    let note = &step(&found, "authentication").notes[0];
+    assert_eq!(line(note.1.as_ref()), Some(11));
+}
+
+#[test]
 fn names_what_would_run_but_is_not_implemented() {
     let found = ask(&request("GET", "/users/7", &[]));
     assert_eq!(step(&found, "governance/quota").outcome, Outcome::Missing);

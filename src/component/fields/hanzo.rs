@@ -1,6 +1,8 @@
 //! `hanzo/…` and `auth/public`: what KrakenD does not have.
 
-use super::Kind::{Any, Duration, Flag, Int, List, Map, Min, Number, Object, Size, Text, Word};
+use super::Kind::{
+    Any, Duration, Flag, Int, List, Map, Min, Number, Object, Range, Size, Some, Text, Word,
+};
 use super::{Entry, Field, auth, entry, field};
 use crate::component::Level::{Backend as B, Endpoint as E, Service as S};
 
@@ -91,13 +93,46 @@ const HEALTH: &[Field] = &[
 ];
 
 const API_KEY: &[Field] = &[
-    field("prefixes", List(&Text), "How keys begin.").or("[\"sk-hanzo-\"]"),
-    field("headers", List(&Text), "Where keys are.").or("[\"Authorization\", \"X-IAM-Key\"]"),
-    field("validate_url", Text, "Who knows whether a key is good."),
+    field("prefixes", Some(&Text), "How keys begin.").or("[\"sk-hanzo-\"]"),
+    field(
+        "headers",
+        Some(&Text),
+        "Where keys are: `Authorization` behind `Bearer`, other fields alone.",
+    )
+    .or("[\"Authorization\", \"X-IAM-Key\"]"),
+    field("validate_url", Text, "Who knows whether a key is good.")
+        .must()
+        .eg("http://iam:8000/api/validate-key"),
+    field("method", Word(&["POST", "GET", "PUT"]), "How it is asked.").or("POST"),
+    field(
+        "body",
+        Any,
+        "With which body: JSON in whose texts `{key}` stands for the key, or the text of a form.",
+    )
+    .or("{\"key\": \"{key}\"}"),
+    field(
+        "request_headers",
+        Map(&Text),
+        "With which fields besides; `{key}` in a value stands for the key.",
+    )
+    .eg("{\"X-Service\": \"gateway\"}"),
+    field(
+        "answer",
+        Map(&Text),
+        "Where the answer says whether the key is good (`valid`) and who has it: a dotted path for each claim; \
+         `exp` is the moment when the key ends.",
+    )
+    .or("{\"valid\": \"valid\", \"sub\": \"user_id\", \"org\": \"org_id\", \"scope\": \"scopes\", \"tier\": \"tier\", \"roles\": \"roles\"}"),
+    field(
+        "refused_statuses",
+        List(&Range(400, 499)),
+        "Statuses that say that a key is no good; without them only a clear answer does.",
+    )
+    .eg("[404]"),
     field(
         "cache_ttl",
         Duration,
-        "How long a good key stays good unasked.",
+        "How long a good key stays good unasked; in use it is asked about again before.",
     )
     .or("5m"),
     field(
@@ -106,21 +141,73 @@ const API_KEY: &[Field] = &[
         "How long a bad key stays bad unasked.",
     )
     .or("10s"),
-    field("timeout", Duration, "How long asking may take."),
+    field(
+        "stale_if_error",
+        Duration,
+        "How much longer a good key stays good while nobody answers.",
+    )
+    .or("1h"),
+    field("timeout", Duration, "How long asking may take.").or("2s"),
 ];
 
 const INTROSPECTION: &[Field] = &[
-    field("url", Text, "Who knows whether a token is good (RFC 7662)."),
+    field("url", Text, "Who knows whether a token is good (RFC 7662).")
+        .must()
+        .eg("http://iam:8000/introspect"),
     field("client_id", Text, "Our name there."),
     field("client_secret", Text, "Our secret there."),
-    field("cache_ttl", Duration, "How long an answer holds."),
+    field(
+        "client_secret_file",
+        Text,
+        "A file with our secret, in place of `client_secret`.",
+    ),
+    field(
+        "client_auth",
+        Word(&["client_secret_basic", "client_secret_post"]),
+        "How we show it (RFC 6749 section 2.3.1).",
+    )
+    .or("client_secret_basic"),
+    field(
+        "token_type_hint",
+        Text,
+        "What it is told of the token's kind; nothing when empty.",
+    )
+    .or("access_token"),
+    field("issuer", Text, "The issuer that answers must name."),
+    field("audience", List(&Text), "Audiences that answers must name."),
+    field(
+        "audience_match",
+        Word(&["any", "all"]),
+        "Whether one of them is enough.",
+    )
+    .or("any"),
+    field(
+        "cache_ttl",
+        Duration,
+        "How long an answer holds, at most until the token ends.",
+    )
+    .or("60s"),
+    field(
+        "negative_ttl",
+        Duration,
+        "How long a bad token stays bad unasked.",
+    )
+    .or("10s"),
+    field(
+        "stale_if_error",
+        Duration,
+        "How much longer a good token stays good while nobody answers, at most until it ends.",
+    )
+    .or("1h"),
+    field("timeout", Duration, "How long asking may take.").or("2s"),
 ];
 
 const AUTH_SERVICE: &[Field] = &[
     field(
         "jwt",
         Object(auth::VALIDATOR),
-        "Signed tokens, with the fields of `auth/validator`.",
+        "Signed tokens, with the fields of `auth/validator`; by default `leeway` is 30s, `cache_duration` 3600 and \
+         one audience is enough.",
     ),
     field("api_key", Object(API_KEY), "API keys."),
     field("introspection", Object(INTROSPECTION), "Opaque tokens."),
@@ -130,7 +217,12 @@ const AUTH_SERVICE: &[Field] = &[
         "Which claim becomes which header field towards backends.",
     )
     .or("{\"sub\": \"X-User-ID\", \"org\": \"X-Org-ID\", \"scope\": \"X-Scopes\"}"),
-    field("public", List(&Text), "Paths that need no credentials."),
+    field(
+        "public",
+        List(&Text),
+        "Endpoints that need no credentials, by their path; a final `*` stands for the rest.",
+    )
+    .eg("[\"/v1/auth/login\", \"/v1/auth/.well-known/*\"]"),
 ];
 
 const AUTH_ENDPOINT: &[Field] = &[
@@ -141,6 +233,12 @@ const AUTH_ENDPOINT: &[Field] = &[
         "What counts here; everything of the service when absent.",
     ),
     field("scopes", List(&Text), "Scopes that a caller needs."),
+    field(
+        "scopes_matcher",
+        Word(&["all", "any"]),
+        "Whether one scope is enough.",
+    )
+    .or("all"),
     field("roles", List(&Text), "Roles of which a caller needs one."),
 ];
 
