@@ -373,3 +373,341 @@ fn a_switched_off_component_sends_no_token() {
     assert_eq!(gateway.get("/x").status(), 200);
     assert_eq!((shown(&origin), tokens.asked()), (vec![String::new()], 0));
 }
+
+/// What AWS does with a signed request: everything is computed anew from what came over the wire.
+mod aws {
+    use super::*;
+    use crate::support::Request;
+    use aws_lc_rs::{digest, hmac};
+    use std::fmt::Write;
+
+    /// Key, secret and session of somebody who may call.
+    #[derive(Clone, Copy)]
+    pub(super) struct Keys(
+        pub(super) &'static str,
+        pub(super) &'static str,
+        pub(super) Option<&'static str>,
+    );
+
+    pub(super) const OWN: Keys = Keys("AKIDOWN", "hush-hush-own", None);
+    pub(super) const ROLE: Keys = Keys("AKIDROLE", "hush-hush-role", Some("hush-hush-session"));
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+
+    fn keyed(key: &[u8], text: &str) -> Vec<u8> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+    }
+
+    fn encoded(text: &[u8], keep: &[u8]) -> String {
+        text.iter().fold(String::new(), |mut out, byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(byte) || keep.contains(byte) {
+                out.push(char::from(*byte));
+            } else {
+                write!(out, "%{byte:02X}").unwrap();
+            }
+            out
+        })
+    }
+
+    fn decoded(text: &str) -> Vec<u8> {
+        let bytes = text.as_bytes();
+        let (mut out, mut at) = (Vec::new(), 0);
+        while at < bytes.len() {
+            let (byte, used) = match bytes[at] {
+                b'%' => (u8::from_str_radix(&text[at + 1..at + 3], 16).unwrap(), 3),
+                b'+' => (b' ', 1),
+                byte => (byte, 1),
+            };
+            out.push(byte);
+            at += used;
+        }
+        out
+    }
+
+    fn query(raw: &str) -> String {
+        let mut pairs: Vec<_> = raw
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(name, value)| {
+                [name, value]
+                    .map(|text| encoded(&decoded(text), b""))
+                    .join("=")
+            })
+            .collect();
+        pairs.sort();
+        pairs.join("&")
+    }
+
+    /// The part of `Authorization` behind a name.
+    fn part<'a>(field: &'a str, name: &str) -> &'a str {
+        let (_, rest) = field.split_once(&format!("{name}=")).unwrap_or_default();
+        rest.split(',').next().unwrap_or_default()
+    }
+
+    /// Says what is wrong with a request, if it is not signed with these keys for this service.
+    pub(super) fn wrong(request: &Request, keys: Keys, service: &str) -> Option<String> {
+        let field = request.head.all("authorization").join("|");
+        let scope = part(&field, "Credential");
+        let Some((key, scope)) = scope.split_once('/') else {
+            return Some(format!("no scope in {field}"));
+        };
+        let date = scope.split('/').next().unwrap_or_default();
+        if key != keys.0 || scope != format!("{date}/us-east-1/{service}/aws4_request") {
+            return Some(format!("the scope is {field}"));
+        }
+        if request.header("x-amz-security-token") != keys.2 {
+            return Some("another session".to_owned());
+        }
+        let signed = part(&field, "SignedHeaders");
+        if !signed.split(';').any(|name| name == "host") {
+            return Some("the host is not signed".to_owned());
+        }
+        let fields: String = signed
+            .split(';')
+            .map(|name| {
+                let value = request.head.all(name).join(",");
+                let words: Vec<_> = value.split_whitespace().collect();
+                format!("{name}:{}\n", words.join(" "))
+            })
+            .collect();
+        let (path, raw) = request
+            .target()
+            .split_once('?')
+            .unwrap_or((request.target(), ""));
+        let path = if service == "s3" {
+            path.to_owned()
+        } else {
+            encoded(path.as_bytes(), b"/")
+        };
+        let body = hex(digest::digest(&digest::SHA256, &request.body).as_ref());
+        if service == "s3" && request.header("x-amz-content-sha256") != Some(&body) {
+            return Some("another digest of the body".to_owned());
+        }
+        let canonical = [request.method(), &path, &query(raw), &fields, signed, &body].join("\n");
+        let time = request.header("x-amz-date").unwrap_or_default();
+        let hashed = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashed}");
+        let start = format!("AWS4{}", keys.1).into_bytes();
+        let key = scope.split('/').fold(start, |key, part| keyed(&key, part));
+        let wanted = hex(&keyed(&key, &text));
+        (part(&field, "Signature") != wanted)
+            .then(|| format!("the signature is not that of {canonical}"))
+    }
+
+    /// A service that answers 403 to whoever has not signed with these keys.
+    pub(super) fn origin(keys: Keys, service: &'static str) -> Origin {
+        Origin::serve(
+            move |exchange| match wrong(&exchange.request, keys, service) {
+                None => exchange.json("{}"),
+                Some(why) => exchange.answer(403, &[], why),
+            },
+        )
+    }
+}
+
+fn signed(origin: &Origin, settings: Value) -> Value {
+    let mut all = json!({"region": "us-east-1", "service": "execute-api"});
+    all.as_object_mut()
+        .unwrap()
+        .extend(settings.as_object().unwrap().clone());
+    json!({"url_pattern": "/up/{id}?z=1", "host": [origin.url()],
+        "extra_config": {"auth/aws-sigv4": all}})
+}
+
+/// A gateway that finds these keys in its environment.
+fn with_keys(config: Value, krakend: bool) -> Gateway {
+    let setup = Gateway::setup()
+        .variable("AWS_ACCESS_KEY_ID", aws::OWN.0)
+        .variable("AWS_SECRET_ACCESS_KEY", aws::OWN.1);
+    if krakend {
+        setup.krakend(config)
+    } else {
+        setup.native(config)
+    }
+}
+
+#[test]
+fn calls_are_signed_as_they_leave() {
+    for (krakend, service) in [
+        (false, "execute-api"),
+        (true, "execute-api"),
+        (false, "s3"),
+        (true, "s3"),
+    ] {
+        let origin = aws::origin(aws::OWN, service);
+        let backend = signed(&origin, json!({"service": service, "debug": true}));
+        let mut ruled = backend.clone();
+        ruled["extra_config"]["modifier/martian"] = json!({"header.Modifier":
+            {"scope": ["request"], "name": "X-Amz-Meta", "value": " of  the rule "}});
+        let mut all = Vec::new();
+        for (path, encoding, backend) in [
+            ("c", "json", &backend),
+            ("s", "no-op", &backend),
+            ("r", "json", &ruled),
+        ] {
+            for method in ["GET", "POST"] {
+                let mut one = endpoint(&format!("/{path}/{{id}}"), encoding, backend.clone());
+                one["method"] = json!(method);
+                one["backend"][0]["method"] = json!(method);
+                one["input_query_strings"] = json!(["*"]);
+                all.push(one);
+            }
+        }
+        let gateway = with_keys(loud(json!(all)), krakend);
+        let fields = [
+            ("Authorization", "AWS4-HMAC-SHA256 of the client"),
+            ("X-Amz-Date", "20000101T000000Z"),
+            ("X-Amz-Security-Token", "of the client"),
+            ("X-Amz-Target", "kept"),
+            ("Content-Type", "text/plain"),
+        ];
+        for path in ["c", "s", "r"] {
+            for (method, body) in [("GET", ""), ("POST", "some body")] {
+                let target = format!("/{path}/a%20b%C3%A9?q=x+y%2Fz&empty&b=~*");
+                let answer = gateway
+                    .client()
+                    .request(method, &target, &fields, body)
+                    .answer();
+                assert_eq!(
+                    answer.status(),
+                    200,
+                    "{method} {path} {service}: {}",
+                    answer.text()
+                );
+            }
+        }
+        let all = origin.requests();
+        assert_eq!(all.len(), 6);
+        for request in &all {
+            assert_eq!(aws::wrong(request, aws::OWN, service), None);
+            assert_eq!(request.header("x-amz-target"), Some("kept"));
+        }
+        assert!(all.iter().any(|request| request.text() == "some body"));
+        if !krakend {
+            gateway.log_line("a call was signed");
+        }
+        assert_silent(gateway);
+    }
+}
+
+#[test]
+fn a_role_is_taken_once_for_all_calls() {
+    let sts = Origin::serve(|exchange| {
+        if let Some(why) = aws::wrong(&exchange.request, aws::OWN, "sts") {
+            return exchange.answer(403, &[], format!("<Code>SignatureDoesNotMatch</Code>{why}"));
+        }
+        let aws::Keys(key, secret, session) = aws::ROLE;
+        let session = session.unwrap();
+        exchange.answer(200, &[], format!("<AssumeRoleResponse><AssumeRoleResult><Credentials>\
+            <AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{session}</SessionToken>\
+            <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"));
+    });
+    let origin = aws::origin(aws::ROLE, "execute-api");
+    let settings =
+        json!({"assume_role_arn": "arn:aws:iam::1:role/gateway", "sts_region": "us-east-1"});
+    let backend = signed(&origin, settings);
+    let config = loud(json!([
+        endpoint("/c/{id}", "json", backend.clone()),
+        endpoint("/s/{id}", "no-op", backend)
+    ]));
+    let gateway = Gateway::setup()
+        .variable("AWS_ACCESS_KEY_ID", aws::OWN.0)
+        .variable("AWS_SECRET_ACCESS_KEY", aws::OWN.1)
+        .variable("AWS_ENDPOINT_URL_STS", &sts.url())
+        .native(config);
+    let mut clients: Vec<_> = (0..10).map(|_| gateway.client()).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        client.request("GET", if at % 2 == 0 { "/c/1" } else { "/s/1" }, &[], "");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status(), 200);
+    }
+    let asked = sts.request();
+    assert!(
+        asked
+            .text()
+            .contains("RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fgateway"),
+        "{}",
+        asked.text()
+    );
+    assert_silent(gateway);
+}
+
+#[test]
+fn credentials_come_from_where_the_machine_has_them() {
+    let answer = |session: &str| {
+        let aws::Keys(key, secret, token) = aws::ROLE;
+        assert!(!session.is_empty());
+        json!({"AccessKeyId": key, "SecretAccessKey": secret, "Token": token, "Expiration": "2999-01-01T00:00:00Z"}).to_string()
+    };
+    // The agent of a container, and the metadata of a machine.
+    let machine = Origin::serve(move |exchange| {
+        let shown = exchange
+            .request
+            .header("x-aws-ec2-metadata-token")
+            .map(str::to_owned);
+        let allowed = exchange.request.header("authorization") == Some("hush-hush-agent");
+        match (exchange.request.method(), exchange.request.path()) {
+            ("GET", "/agent") if allowed => exchange.json(&answer("agent")),
+            ("PUT", "/latest/api/token") => exchange.answer(200, &[], "hush-hush-imds"),
+            ("GET", "/latest/meta-data/iam/security-credentials/") if shown.is_some() => {
+                exchange.answer(200, &[], "role\n")
+            }
+            ("GET", "/latest/meta-data/iam/security-credentials/role") if shown.is_some() => {
+                exchange.json(&answer("imds"))
+            }
+            _ => exchange.answer(404, &[], ""),
+        }
+    });
+    let origin = aws::origin(aws::ROLE, "execute-api");
+    let config = || {
+        loud(json!([endpoint(
+            "/{id}",
+            "json",
+            signed(&origin, json!({}))
+        )]))
+    };
+    let agent = Gateway::setup()
+        .variable("HOME", "/nonexistent")
+        .variable(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            &format!("{}/agent", machine.url()),
+        )
+        .variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", "hush-hush-agent");
+    let metadata = Gateway::setup()
+        .variable("HOME", "/nonexistent")
+        .variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", &machine.url());
+    for setup in [agent, metadata] {
+        let gateway = setup.native(config());
+        assert_eq!(gateway.get("/1").status(), 200);
+        assert_silent(gateway);
+    }
+}
+
+#[test]
+fn without_credentials_nothing_is_called() {
+    let origin = aws::origin(aws::OWN, "execute-api");
+    let config = loud(json!([endpoint(
+        "/{id}",
+        "json",
+        signed(&origin, json!({}))
+    )]));
+    let gateway = Gateway::setup()
+        .variable("HOME", "/nonexistent")
+        .variable("AWS_EC2_METADATA_DISABLED", "true")
+        .native(config);
+    gateway.get("/1").assert_error(502, "bad_gateway");
+    gateway.log_line("no credentials for AWS");
+    assert!(origin.requests().is_empty());
+    let output = Gateway::refused(
+        json!({"endpoints": [endpoint("/{id}", "json", signed(&origin, json!({"region": "a/b"})))]}),
+    );
+    assert!(format!("{}{}", output.stderr, output.stdout).contains("auth~1aws-sigv4/region"));
+}

@@ -157,6 +157,7 @@ pub static COMPONENTS: &[Component] = &[
     modifier::martian::COMPONENT,
     // Innermost: nobody behind it may change what it says of us.
     auth::client_credentials::COMPONENT,
+    auth::aws_sigv4::COMPONENT,
 ];
 
 /// A namespace that is known and not implemented.

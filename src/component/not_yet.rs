@@ -42,7 +42,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("async/amqp", &[A], Function),
     row("async/kafka", &[A], Function),
     row("auth/api-keys", &[S, E], Protection),
-    row("auth/aws-sigv4", &[B], Function),
     row("auth/basic", &[S, E], Protection),
     row("auth/gcp", &[B], Function),
     row("auth/ntlm", &[B], Function),

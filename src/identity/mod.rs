@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod answers;
+pub mod aws;
 pub mod bearer;
 pub mod chain;
 pub mod claims;

@@ -1,5 +1,6 @@
 //! The family `auth/*`: who may come in, and as whom the gateway calls backends.
 
+pub mod aws_sigv4;
 pub mod client_credentials;
 pub mod public;
 pub mod revoker;

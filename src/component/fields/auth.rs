@@ -401,11 +401,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         "auth/aws-sigv4",
         &[B],
         Object(&[
-            field("region", Text, "The region.").must(),
-            field("service", Text, "The service.").must(),
+            field("region", Text, "The region.").must().eg("us-east-1"),
+            field("service", Text, "The service by its name for signatures.").must().eg("s3"),
             field("assume_role_arn", Text, "The role to take."),
-            field("sts_region", Text, "The region of the token service."),
-            field("debug", Flag, "Log what is signed.").or("false"),
+            field("sts_region", Text, "The region of the token service.")
+                .differs("without it the region of the calls counts"),
+            field("debug", Flag, "Log at level DEBUG that a call was signed.").or("false"),
         ]),
         "Requests are signed for AWS.",
     )

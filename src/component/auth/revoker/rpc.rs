@@ -3,7 +3,7 @@
 
 use super::admin::{AGAIN, Admin};
 use crate::identity::gob::{Conversation, MAX_MESSAGE, uint_rest};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,7 +54,12 @@ pub(super) async fn serve(admin: &Arc<Admin>) {
 async fn bound(at: SocketAddr) -> TcpListener {
     let mut told = false;
     loop {
-        match TcpListener::bind(at).await {
+        let mut tried = TcpListener::bind(at).await;
+        if tried.is_err() && at.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+            // A machine without the newer protocol.
+            tried = TcpListener::bind((Ipv4Addr::UNSPECIFIED, at.port())).await;
+        }
+        match tried {
             Ok(listener) => return listener,
             Err(error) => {
                 // The last configuration's may stand for a moment.
