@@ -7,6 +7,7 @@
     reason = "a benchmark that cannot be set up stops"
 )]
 
+mod backends;
 mod bodies;
 mod documents;
 mod flatmap;
@@ -29,6 +30,7 @@ fn main() {
     router::all(&mut criterion);
     heads::all(&mut criterion);
     martian::all(&mut criterion);
+    backends::all(&mut criterion);
     bodies::all(&mut criterion);
     lua::all(&mut criterion);
     documents::all(&mut criterion);

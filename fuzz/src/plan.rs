@@ -12,6 +12,7 @@ use hanzo_gateway::gateway::http1::{HeadInfo, Span, check_head, check_head_notin
 use hanzo_gateway::gateway::lane::{Facts, MAX_FIELDS};
 use hanzo_gateway::gateway::limits::Limits;
 use hanzo_gateway::gateway::snapshot::{Gateway, Plan};
+use hanzo_gateway::net::Tried;
 use hanzo_gateway::pipe::call;
 use hanzo_gateway::proxy::Exchange;
 use hanzo_gateway::proxy::request::{Routed, identify, route};
@@ -280,7 +281,7 @@ fn sent(bytes: &[u8], info: &HeadInfo, head: &WireHead<'_>, choices: &mut Choice
         assert!(!matches!(strict::request(bytes, From::Client), Ok(Some(_))));
         return;
     };
-    let target = at_once(call::pick(backend)).expect("a host");
+    let target = at_once(call::pick(backend, &x.ctx, &mut Tried::default())).expect("a host");
     let mut out = b"left over".to_vec();
     let written = wire::request(head, (begun, &fed), &x, (backend, &target), &mut out);
     if at_once(written).is_err() {

@@ -30,6 +30,11 @@ pub fn since_epoch_at(moment: Instant) -> Duration {
     })
 }
 
+/// Nanoseconds since the process began; never goes back.
+pub fn moment() -> u64 {
+    u64::try_from(process_start().elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// When this process first asked for the time; the start for uptimes.
 pub fn process_start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();

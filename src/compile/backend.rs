@@ -5,16 +5,16 @@ use crate::body::{Decoder, Shape};
 use crate::compile::components;
 use crate::compile::endpoint::Scope;
 use crate::compile::gates::gates;
+use crate::compile::hosts;
 use crate::component::ErrorMode;
 use crate::component::{At, BackendDraft};
 use crate::config;
 use crate::gateway::headers::ForwardRules;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
-use crate::gateway::snapshot::{Backend, Hosts, StatusRule};
+use crate::gateway::snapshot::{Backend, StatusRule};
 use crate::gateway::task::Task;
-use crate::net::srv::ZeroWeights;
-use crate::net::{Balance, Balancer, Proxy, Scheme, Srv, Target, Transport};
+use crate::net::{Proxy, Transport};
 use crate::pipe::compose::race_timeout;
 use http::Method;
 use std::sync::Arc;
@@ -74,8 +74,10 @@ pub fn compile(
         scope.report.push(problem);
     }
     let streams = endpoint.output_encoding == "no-op";
-    let hosts = hosts(written, &draft, transport.as_ref(), scope);
-    let service = service(&hosts, written);
+    let balancing = hosts::balancing(&mut draft, scope.dialect);
+    let hosts = hosts::hosts(written, (&draft, &balancing), transport.as_ref(), scope);
+    let service = hosts::service(&hosts, written);
+    let retry = hosts::retry(written, &draft, &hosts, scope.dialect);
     warn_encoding(written, scope);
     let shadow = draft.shadow;
     let gates = gates(&mut draft, (written, place), &service, scope.dialect);
@@ -84,6 +86,9 @@ pub fn compile(
         service: service.into(),
         pointer: written.pointer.as_str().into(),
         hosts,
+        affinity: balancing.affinity,
+        retry,
+        probe: balancing.probe.or_else(|| scope.draft.health.probe.clone()),
         pattern: Pattern::compile(&url_pattern(written, place), place.params, place.wildcard),
         method: Method::from_bytes(written.method.as_bytes()).unwrap_or(Method::GET),
         index: place.index,
@@ -154,64 +159,6 @@ fn transport(draft: &mut BackendDraft, scope: &Scope<'_>) -> Option<Arc<Transpor
         proxy: proxy.map(|address| Proxy::new(address, &scope.shared.resolver)),
     };
     transport.shared()
-}
-
-fn hosts(
-    written: &config::Backend,
-    draft: &BackendDraft,
-    own: Option<&Arc<Transport>>,
-    scope: &mut Scope<'_>,
-) -> Hosts {
-    let resolver = &scope.shared.resolver;
-    if written.sd == "dns"
-        && let [name, ..] = written.host.as_slice()
-    {
-        let scheme = if written.sd_scheme == "https" {
-            Scheme::Https
-        } else {
-            Scheme::Http
-        };
-        let zero = match scope.dialect {
-            Dialect::Native => ZeroWeights::Equal,
-            Dialect::Krakend => ZeroWeights::Nobody,
-        };
-        let every = scope.document.service.dns_cache_ttl;
-        let rule = Balance::for_this_machine();
-        let srv = Srv::new(name, scheme, every, zero, rule, resolver);
-        return Hosts::Srv(Arc::new(srv.with_transport(own)));
-    }
-    let mut targets = Vec::with_capacity(written.host.len());
-    for (index, host) in written.host.iter().enumerate() {
-        let target = Target::parse(host, resolver).map(|target| target.with_transport(own));
-        match target {
-            Ok(target) if draft.http2 => targets.push(Arc::new(target.with_prior_knowledge())),
-            Ok(target) => targets.push(Arc::new(target)),
-            Err(text) => {
-                // KrakenD starts and fails each request; drivers have hosts that are no HTTP ones.
-                let pointer = format!("{}/host/{index}", written.pointer);
-                let message = format!("\"{host}\" cannot be called: {text}");
-                let hint = "write for example \"http://service.example:8080\"";
-                scope
-                    .report
-                    .push(Problem::warning(Code::BadHost, pointer, message).hint(hint));
-            }
-        }
-    }
-    Hosts::Fixed(Balancer::new(targets, Balance::for_this_machine()))
-}
-
-/// The name for metrics and health: the first host with its port.
-fn service(hosts: &Hosts, written: &config::Backend) -> String {
-    match hosts {
-        Hosts::Fixed(balancer) => balancer.all().first().map_or_else(
-            || "-".to_owned(),
-            |target| {
-                let authority = target.authority();
-                format!("{}:{}", authority.host, authority.port)
-            },
-        ),
-        Hosts::Srv(_) => written.host.first().cloned().unwrap_or_default(),
-    }
 }
 
 fn warn_encoding(written: &config::Backend, scope: &mut Scope<'_>) {

@@ -12,7 +12,7 @@ use crate::gateway::pattern::{SlotKind, title};
 use crate::gateway::query::QueryFilter;
 use crate::gateway::router::param_names;
 use crate::gateway::snapshot::{
-    Backend, Compose, Endpoint, Hosts, Merging, Plan, Propagated, Shadow, Staged,
+    Backend, Compose, Endpoint, Merging, Plan, Propagated, Shadow, Staged,
 };
 use crate::gateway::stage::{HeadStage, PipeStage};
 use crate::gateway::task::Task;
@@ -116,6 +116,7 @@ pub fn compile(
         pointer: written.pointer.as_str().into(),
         params: params.iter().map(|name| title(name).into()).collect(),
         reads_body,
+        keyed: keyed(&plan),
         door: draft.door.into(),
         head: draft.head.into(),
         claims: draft.claims.into(),
@@ -273,6 +274,14 @@ fn lane(plan: &Plan, rewrites: bool, scope: &Scope<'_>) -> Result<(), Slow> {
     }
 }
 
+/// Whether calls to some backends are balanced by a key.
+fn keyed(plan: &Plan) -> bool {
+    match plan {
+        Plan::Stream(backend) => backend.affinity.is_some(),
+        Plan::Compose(compose) => compose.all().any(|one| one.affinity.is_some()),
+    }
+}
+
 fn proxied(backend: &Backend) -> bool {
     let own = backend.transport.as_ref();
     own.is_some_and(|own| own.proxy.is_some())
@@ -288,20 +297,6 @@ fn warn_encoding(written: &config::Endpoint, report: &mut Report) {
         let hint = "write one of json, json-collection, negotiate, string, xml, yaml, no-op";
         report.push(Problem::warning(Code::UnknownEncoding, pointer, message).hint(hint));
     }
-}
-
-/// The services behind an endpoint: name and URL to probe.
-pub fn services(endpoint: &Endpoint) -> Vec<(String, String)> {
-    endpoint
-        .backends()
-        .filter_map(|backend| match &backend.hosts {
-            Hosts::Fixed(balancer) => {
-                let target = balancer.all().first()?;
-                Some((backend.service.to_string(), target.url("")))
-            }
-            Hosts::Srv(_) => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

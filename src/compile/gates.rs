@@ -1,4 +1,5 @@
-//! What stands before the calls of a backend: its breakers, with what they are the breakers of.
+//! What stands before the calls of a backend: its breakers, with what they are the breakers of, and the bound on calls
+//! at the same time. The breakers are outside: a call that is refused for want of room says nothing of the backend.
 
 use crate::base::Dialect;
 use crate::compile::backend::Place;
@@ -6,6 +7,7 @@ use crate::component::BackendDraft;
 use crate::config;
 use crate::gateway::gate::{Gate, Gates};
 use crate::traffic::breaker::{Breaker, Held};
+use crate::traffic::overload::{Concurrency, Limit};
 
 /// The gates of a backend, outermost first.
 pub fn gates(
@@ -30,6 +32,14 @@ pub fn gates(
         let env = &draft.env;
         let breaker = Breaker::kept(breaker, &env.kept, &env.metrics);
         gates.push(Box::new(Held(breaker)));
+    }
+    if let Some(bounds) = draft.concurrency {
+        let key = format!("{} {bounds:?}", written.host.join(" "));
+        let calls = draft
+            .env
+            .kept
+            .get_or(&key, || Concurrency::new(service, bounds));
+        gates.push(Box::new(Limit(calls)));
     }
     gates.into()
 }

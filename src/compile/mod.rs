@@ -8,6 +8,7 @@ pub mod diff;
 pub mod endpoint;
 pub mod explain;
 pub mod gates;
+pub mod hosts;
 pub mod schema;
 pub mod strip;
 pub mod transport;
@@ -28,7 +29,6 @@ use crate::telemetry::log::LogOptions;
 use crate::telemetry::metrics::Metrics;
 use http::Method;
 use log::LevelFilter;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -439,15 +439,9 @@ fn health(
     document: &Document,
     report: &mut Report,
 ) -> Health {
-    let mut services = BTreeMap::new();
-    for endpoint in endpoints {
-        for (name, url) in endpoint::services(endpoint) {
-            services.entry(name).or_insert(url);
-        }
-    }
-    let mut health = Health::new(services, draft.health.clone());
+    let backends = endpoints.iter().flat_map(Endpoint::backends);
+    let health = Health::new(backends, &draft.health.critical);
     if let Some(settings) = document.service.extra_config.get("hanzo/health") {
-        health.enabled = true;
         for name in health.unknown_critical() {
             let message = format!("\"{name}\" names no backend of this file");
             let hint = "write the host of a backend, with or without its port, or its first label";

@@ -2,7 +2,8 @@
 //! the process around them, and what components of the service have for those of its endpoints.
 
 use crate::body::flatmap::Flatmap;
-use crate::gateway::health::HealthOptions;
+use crate::gateway::affinity::Affinity;
+use crate::gateway::health::{HealthOptions, ProbeOptions};
 use crate::gateway::identity::ClaimStage;
 use crate::gateway::kept::Kept;
 use crate::gateway::lane::Lane;
@@ -10,10 +11,11 @@ use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
 use crate::gateway::task::Task;
-use crate::net::{Client, ClientOptions, ProxyAddress, Resolver, Tls};
+use crate::net::balance::Outliers;
+use crate::net::{Balance, Client, ClientOptions, ProxyAddress, Resolver, Tls};
 use crate::telemetry::log::LogOptions;
 use crate::telemetry::metrics::Metrics;
-use crate::traffic::breaker;
+use crate::traffic::{breaker, overload};
 use bytes::Bytes;
 use http::HeaderName;
 use std::any::{Any, TypeId};
@@ -165,6 +167,12 @@ pub struct BackendDraft {
     pub flatmap: Option<Flatmap>,
     /// `proxy.shadow`: a time limit of its own, or the endpoint's.
     pub shadow: Option<Option<Duration>>,
+    /// `hanzo/balance`.
+    pub balance: Option<Balancing>,
+    /// `hanzo/retry`.
+    pub retry: Option<Retrying>,
+    /// `hanzo/overload`: how many calls at the same time.
+    pub concurrency: Option<overload::Bounds>,
     /// Circuit breakers, outermost first; what they are the breakers of is not known yet.
     pub breakers: Vec<breaker::Settings>,
     /// Stages around each call.
@@ -173,6 +181,82 @@ pub struct BackendDraft {
     pub pipe: Vec<Box<dyn PipeStage>>,
     /// Stages around each exchange on the wire; innermost.
     pub wire: Vec<Box<dyn PipeStage>>,
+}
+
+/// `hanzo/balance`: how hosts are chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balancing {
+    /// The rule; KrakenD's without one.
+    pub rule: Option<Balance>,
+    /// One weight for each host, in their order; equal without any.
+    pub weights: Vec<u32>,
+    /// Where the weights stand in the document.
+    pub weights_at: String,
+    /// What calls are balanced by.
+    pub affinity: Option<Affinity>,
+    /// Whether all hosts are tried when none is good.
+    pub try_all: bool,
+    /// Over how long a host that is back gets its share again.
+    pub slow_start: Duration,
+    /// When calls alone take a host out.
+    pub outliers: Outliers,
+    /// How its hosts are probed, in place of the service's way.
+    pub probe: Option<ProbeOptions>,
+}
+
+impl Balancing {
+    /// What holds where a file says nothing: KrakenD's rule, without bad hosts.
+    pub fn native() -> Self {
+        Self {
+            slow_start: Duration::from_secs(10),
+            outliers: Outliers::default(),
+            ..Self::krakend()
+        }
+    }
+
+    /// KrakenD's rule over all hosts.
+    pub const fn krakend() -> Self {
+        Self {
+            rule: None,
+            weights: Vec::new(),
+            weights_at: String::new(),
+            affinity: None,
+            try_all: true,
+            slow_start: Duration::ZERO,
+            outliers: Outliers::OFF,
+            probe: None,
+        }
+    }
+}
+
+/// `hanzo/retry`: how calls are made again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retrying {
+    /// Calls for one request, the first included.
+    pub tries: u32,
+    /// The wait before the second.
+    pub back_off: Duration,
+    /// Longest wait for an answer's head while there are tries left.
+    pub try_timeout: Option<Duration>,
+    /// Statuses that are as good as a failure.
+    pub statuses: Vec<u16>,
+    /// Calls made again for a hundred requests.
+    pub percent: u32,
+    /// Calls made again that are allowed in ten seconds however few requests there are.
+    pub least: u32,
+}
+
+impl Default for Retrying {
+    fn default() -> Self {
+        Self {
+            tries: 2,
+            back_off: Duration::from_millis(25),
+            try_timeout: None,
+            statuses: Vec::new(),
+            percent: 20,
+            least: 10,
+        }
+    }
 }
 
 /// `backend/http` (reference/krakend-components section 3.2).

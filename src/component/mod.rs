@@ -19,7 +19,8 @@ pub mod validation;
 use crate::base::{Dialect, Problem, Report};
 use crate::config::settings::Settings;
 pub use draft::{
-    At, BackendDraft, EndpointDraft, Env, ErrorMode, Offers, RouterFlags, ServiceDraft,
+    At, BackendDraft, Balancing, EndpointDraft, Env, ErrorMode, Offers, Retrying, RouterFlags,
+    ServiceDraft,
 };
 pub use not_yet::{Loss, NOT_YET, NotYet};
 pub use tokens::{MadeVerifier, TOKEN_KEYS, TokenDefaults, Tokens, TokensRead, read_tokens};
@@ -147,6 +148,8 @@ pub static COMPONENTS: &[Component] = &[
     validation::cel::COMPONENT,
     validation::json_schema::COMPONENT,
     proxy::COMPONENT,
+    hanzo::balance::COMPONENT,
+    hanzo::retry::COMPONENT,
     qos::circuit_breaker::http::COMPONENT,
     qos::circuit_breaker::COMPONENT,
     // Inside of the breaker, which takes a refused call for a failure, as in KrakenD.
@@ -158,6 +161,8 @@ pub static COMPONENTS: &[Component] = &[
     // Innermost: nobody behind it may change what it says of us.
     auth::client_credentials::COMPONENT,
     auth::aws_sigv4::COMPONENT,
+    // The last word at each endpoint: by then it is known who calls.
+    hanzo::overload::COMPONENT,
 ];
 
 /// A namespace that is known and not implemented.

@@ -14,10 +14,11 @@ use crate::edge::wire::{self, Written};
 use crate::gateway::gate::{Caller, Passage};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::HeadInfo;
+use crate::gateway::retry::{Failure, Retry};
 use crate::gateway::snapshot::{Backend, Compose, Endpoint, Gateway, Plan};
 use crate::gateway::stage::Called;
 use crate::net::io::Conn;
-use crate::net::{Deadline, NetError, Target};
+use crate::net::{Deadline, NetError, Target, Tried};
 use crate::pipe::call::Named;
 use crate::pipe::{self, Inbound, call};
 use crate::proxy::finish;
@@ -30,7 +31,7 @@ use http::{Method, header};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What every request on the lane shares.
 #[derive(Debug)]
@@ -220,7 +221,7 @@ impl Visit<'_> {
         streamed
     }
 
-    /// The exchange with a backend that streams.
+    /// The exchange with a backend that streams; with another host of it where one fails and its rules allow it.
     async fn stream(
         &mut self,
         x: &mut Exchange,
@@ -229,29 +230,66 @@ impl Visit<'_> {
     ) -> Result<After, Failed> {
         let gateway = Arc::clone(&x.ctx.gateway);
         let started = x.ctx.started;
-        let target = call::pick(backend).await?;
+        let mut tried = Tried::default();
+        let mut again = backend.retry.as_ref().map(|retry| {
+            retry.budget.request();
+            Again {
+                retry,
+                tries: 0,
+                repeatable: self.body.done() && backend.method.is_idempotent(),
+                wait: None,
+            }
+        });
+        loop {
+            let target = call::pick(backend, &x.ctx, &mut tried).await?;
+            let seat = Arc::clone(target.seat());
+            passage.meets(target);
+            let target = seat.target();
+            let written = self.written(x, backend, target).await?;
+            let way = Way {
+                gateway: &gateway,
+                endpoint,
+                backend,
+                target,
+                written: &written,
+                started,
+            };
+            if let Some(again) = &mut again {
+                again.tries += 1;
+            }
+            let failed = match self.pass(x, &way, passage, again.as_mut()).await {
+                Err(Failed::Before(error)) => error,
+                outcome => return outcome,
+            };
+            let left = started.elapsed() < endpoint.timeout;
+            let wait = again
+                .as_mut()
+                .filter(|_| left)
+                .and_then(|again| again.after(&failed));
+            let Some(wait) = wait else {
+                return Err(failed.into());
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// What the request becomes for a host.
+    async fn written(
+        &mut self,
+        x: &Exchange,
+        backend: &Backend,
+        target: &Target,
+    ) -> Result<Written, Failed> {
         let begun = self.bytes.get(self.info.end..).unwrap_or_default();
         let (line, spans) = (&self.line, &self.room.spans);
         let head = WireHead::new(&self.bytes, self.info, spans, line.peer, line.secure);
         let out = &mut self.room.out;
-        let written = wire::request(&head, (begun, &self.fed), x, (backend, &target), out).await;
-        let written = match written {
-            Ok(written) => written,
-            Err((entered, error)) => {
-                backend.meters.errors.inc();
-                call::leave(backend, entered, &Err(error.clone()), &x.ctx);
-                return Err(error.into());
-            }
-        };
-        let way = Way {
-            gateway: &gateway,
-            endpoint,
-            backend,
-            target: &target,
-            written: &written,
-            started,
-        };
-        self.pass(x, &way, passage).await
+        let written = wire::request(&head, (begun, &self.fed), x, (backend, target), out).await;
+        written.map_err(|(entered, error)| {
+            backend.meters.errors.inc();
+            call::leave(backend, entered, &Err(error.clone()), &x.ctx);
+            error.into()
+        })
     }
 
     /// Tells a client why it gets no answer, as far as that can still be told.
@@ -364,9 +402,11 @@ impl Visit<'_> {
         x: &mut Exchange,
         way: &Way<'_>,
         passage: &mut Passage<'_>,
+        again: Option<&mut Again<'_>>,
     ) -> Result<After, Failed> {
         let mut told = Told {
             passage,
+            again,
             head: false,
         };
         let ended = match self.tried(x, way, &mut told).await {
@@ -397,16 +437,17 @@ impl Visit<'_> {
         &mut self,
         x: &mut Exchange,
         way: &Way<'_>,
-        told: &mut Told<'_, '_>,
+        told: &mut Told<'_, '_, '_>,
     ) -> Result<After, Ended> {
         let whole = self.body.done();
-        let conn = way.connection(true).await?;
+        let short = told.again.as_deref().and_then(Again::try_timeout);
+        let conn = way.connection(true, short).await?;
         let reused = conn.reused;
         match self.exchange(x, way, conn, told).await {
             Err(Ended::Backend {
                 untouched: true, ..
             }) if reused && whole && way.backend.method.is_idempotent() => {
-                let conn = way.connection(false).await?;
+                let conn = way.connection(false, short).await?;
                 self.exchange(x, way, conn, told).await
             }
             outcome => outcome,
@@ -419,7 +460,7 @@ impl Visit<'_> {
         x: &mut Exchange,
         way: &Way<'_>,
         conn: Conn,
-        told: &mut Told<'_, '_>,
+        told: &mut Told<'_, '_, '_>,
     ) -> Result<After, Ended> {
         let mut upload = x.upload.clone();
         let body = std::mem::replace(&mut self.body, Body::Length(0));
@@ -429,7 +470,7 @@ impl Visit<'_> {
             conn,
             Up::new(&mut room.out, body, &mut upload, self.fed.data),
             Down::new(std::mem::take(&mut room.answer)),
-            way.patience(),
+            way.patience(told.again.as_deref()),
         );
         let mut answering = Answering {
             x,
@@ -460,15 +501,47 @@ impl Visit<'_> {
     }
 }
 
+/// The tries of one request.
+struct Again<'r> {
+    retry: &'r Retry,
+    tries: u32,
+    /// Whether the request may be sent twice.
+    repeatable: bool,
+    /// An answer was not taken: the wait before the next try.
+    wait: Option<Duration>,
+}
+
+impl Again<'_> {
+    /// How long to wait before a call that failed is made again, if it is.
+    fn after(&mut self, error: &Error) -> Option<Duration> {
+        let repeatable = self.repeatable;
+        let failure = Failure { error, repeatable };
+        let wait = self.wait.take();
+        wait.or_else(|| self.retry.after(self.tries, failure))
+    }
+
+    /// Whether an answer of this status is passed over for another one.
+    fn after_status(&mut self, status: u16) -> bool {
+        self.wait = self.retry.after_status(self.tries, status, self.repeatable);
+        self.wait.is_some()
+    }
+
+    fn try_timeout(&self) -> Option<Duration> {
+        let left = self.repeatable && self.retry.is_left(self.tries);
+        self.retry.try_timeout.filter(|_| left)
+    }
+}
+
 /// Who is told that the backend answered.
-struct Told<'p, 'g> {
+struct Told<'p, 'g, 'r> {
     passage: &'p mut Passage<'g>,
+    again: Option<&'p mut Again<'r>>,
     /// Whether they know.
     head: bool,
 }
 
 /// What is done with the heads of an answer.
-struct Answering<'a, 'b, 'p, 'g> {
+struct Answering<'a, 'b, 'p, 'g, 'r> {
     x: &'a Exchange,
     way: &'a Way<'b>,
     head_only: bool,
@@ -476,10 +549,10 @@ struct Answering<'a, 'b, 'p, 'g> {
     keep: &'a mut bool,
     draining: &'a AtomicBool,
     /// The backend's stages and gates.
-    told: &'a mut Told<'p, 'g>,
+    told: &'a mut Told<'p, 'g, 'r>,
 }
 
-impl Answering<'_, '_, '_, '_> {
+impl Answering<'_, '_, '_, '_, '_> {
     /// Makes the client's head of a backend's; `whole` says whether all of the request was sent.
     fn plan(&mut self, head: &[u8], whole: bool, out: &mut Vec<u8>) -> Result<Planned, NetError> {
         let Exchange { ctx, edits, .. } = self.x;
@@ -493,9 +566,19 @@ impl Answering<'_, '_, '_, '_> {
             head_only: self.head_only,
             keep: *self.keep && whole,
         };
+        let start = out.len();
         let planned = answer::plan(head, &asked, out)?;
+        let status = planned.status.as_u16();
+        if let Some(again) = &mut self.told.again
+            && again.after_status(status)
+        {
+            out.truncate(start);
+            return Err(NetError::new(
+                Reason::BackendStatus,
+                "the answer is not taken",
+            ));
+        }
         if !planned.status.is_informational() && !std::mem::replace(&mut self.told.head, true) {
-            let status = planned.status.as_u16();
             self.told.passage.began(status);
             let called = Ok(Called {
                 status: Some(status),
@@ -517,17 +600,23 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    fn patience(&self) -> Patience {
+    fn patience(&self, again: Option<&Again<'_>>) -> Patience {
+        let own = self.gateway.client.head_timeout();
+        let short = again.and_then(Again::try_timeout);
         Patience {
             started: self.started,
             answer: self.endpoint.timeout,
-            head: self.gateway.client.head_timeout(),
+            head: match (own, short) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
             pause: self.gateway.service.stream_idle,
         }
     }
 
-    async fn connection(&self, pooled: bool) -> Result<Conn, Ended> {
-        let deadline = Deadline::at((self.started + self.endpoint.timeout).into());
+    async fn connection(&self, pooled: bool, short: Option<Duration>) -> Result<Conn, Ended> {
+        let whole = Deadline::at((self.started + self.endpoint.timeout).into());
+        let deadline = short.map_or(whole, |span| whole.earlier(Deadline::after(span)));
         let client = &self.gateway.client;
         let reached = client.connection(self.target, deadline, pooled).await;
         reached.map_err(|error: NetError| Ended::Backend {

@@ -30,6 +30,8 @@ pub struct Ctx {
     pub client: IpAddr,
     /// Who calls, once somebody proved it.
     pub identity: Option<Arc<Identity>>,
+    /// What the calls of backends are balanced by, by the place of the backend; empty where nothing is.
+    pub keys: Vec<u64>,
     /// When the head was complete.
     pub started: Instant,
     /// The client's request as a stage rewrote it; takes the place of its head from there on.
@@ -93,6 +95,7 @@ impl Ctx {
             request_id: String::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             identity: None,
+            keys: Vec::new(),
             started: Instant::now(),
             rewritten: None,
             kept: Kept::default(),

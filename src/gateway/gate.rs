@@ -7,6 +7,7 @@
 use crate::base::{Error, Reason};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::stage::Step;
+use crate::net::Lent;
 use serde_json::Value;
 
 /// How a call ended.
@@ -69,18 +70,45 @@ pub type Gates = [Box<dyn Gate>];
 /// Most gates of one backend.
 pub const MOST: usize = 4;
 
-/// What the gates of one call gave, for whoever cannot hold a [`Passage`].
+/// Whether it is the backend that failed, and neither a client nor we.
+pub const fn of_backend(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::DnsFailed
+            | Reason::ConnectRefused
+            | Reason::ConnectFailed
+            | Reason::ConnectTimeout
+            | Reason::TlsFailed
+            | Reason::BackendReset
+            | Reason::BackendInvalid
+            | Reason::BackendTooLarge
+            | Reason::BackendTimeout
+            | Reason::DecodeFailed
+            | Reason::NoHosts
+    )
+}
+
+/// What the gates of one call gave, and the host that it goes to, for whoever cannot hold a [`Passage`].
 #[derive(Debug, Default)]
 pub struct Passes {
     numbers: [u64; MOST],
     entered: usize,
     status: Option<u16>,
+    host: Option<Lent>,
 }
 
 impl Passes {
     /// Whether there is nothing to give back.
     pub const fn is_empty(&self) -> bool {
-        self.entered == 0
+        self.entered == 0 && self.host.is_none()
+    }
+
+    /// The host that the call goes to now. The one before failed, if there was one.
+    pub fn meets(&mut self, host: Lent) {
+        self.status = None;
+        if let Some(before) = self.host.replace(host) {
+            before.bad();
+        }
     }
 
     /// The head of a streaming answer is there.
@@ -94,6 +122,16 @@ impl Passes {
 
     /// The call is over. What is given back is not given back again.
     pub fn leave(&mut self, gates: &Gates, ending: Ending<'_>) {
+        if let Some(host) = self.host.take() {
+            match ending {
+                Ending::Answered(500..) => host.bad(),
+                Ending::Answered(_) => host.good(),
+                Ending::Failed(error, _) if of_backend(error.reason) => host.bad(),
+                Ending::Failed(_, Some(500..)) => host.bad(),
+                Ending::Failed(_, Some(_)) => host.good(),
+                Ending::Failed(_, None) | Ending::Gone => {}
+            }
+        }
         let entered = std::mem::take(&mut self.entered);
         let passes = gates.iter().zip(self.numbers).take(entered);
         // Inside out, as a call returns. A row of at most four, gone through from its end.
@@ -147,6 +185,21 @@ impl<'g> Passage<'g> {
             }
         }
         Ok(passage)
+    }
+
+    /// The host that the call goes to now. The one before failed, if there was one.
+    pub fn meets(&mut self, host: Lent) {
+        self.passes.meets(host);
+    }
+
+    /// The status of the answer, once its head is there.
+    pub const fn status(&self) -> Option<u16> {
+        self.passes.status
+    }
+
+    /// The host that the call goes to.
+    pub fn host(&self) -> Option<&Lent> {
+        self.passes.host.as_ref()
     }
 
     /// The status of an answer that is read as a whole.

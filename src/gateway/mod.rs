@@ -1,6 +1,7 @@
 //! The compiled house: what a request meets, made once from the document and never changed, and the
 //! pure rules that every lane shares.
 
+pub mod affinity;
 pub mod client_ip;
 pub mod ctx;
 pub mod gate;
@@ -21,6 +22,7 @@ pub mod pattern;
 pub mod plain;
 pub mod query;
 pub mod request_id;
+pub mod retry;
 pub mod router;
 pub mod snapshot;
 pub mod stage;

@@ -3,19 +3,21 @@
 use crate::base::{Dialect, ErrorShape};
 use crate::body::flatmap::Flatmap;
 use crate::body::{Decoder, Object, Output, Shape};
+use crate::gateway::affinity::Affinity;
 use crate::gateway::client_ip::ClientIpRules;
 use crate::gateway::gate::Gates;
 use crate::gateway::headers::{ForwardRules, StripSet};
-use crate::gateway::health::Health;
+use crate::gateway::health::{Health, ProbeOptions};
 use crate::gateway::identity::ClaimStage;
 use crate::gateway::lane::{Lane, Slow};
 use crate::gateway::limits::Limits;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
+use crate::gateway::retry::Retry;
 use crate::gateway::router::Router;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
 use crate::gateway::task::Task;
-use crate::net::{Balancer, Client, Resolver, Scheme, Srv, Target, Transport};
+use crate::net::{Client, Pool, Resolver, Scheme, Srv, Target, Transport};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
 use std::sync::Arc;
@@ -138,6 +140,8 @@ pub struct Endpoint {
     pub claims: Box<[Box<dyn ClaimStage>]>,
     /// Whether some of the stages want the request's body.
     pub reads_body: bool,
+    /// Whether calls to some backends are balanced by a key.
+    pub keyed: bool,
     /// How it is answered.
     pub plan: Plan,
     /// Whether its requests may take the fast lane, or why none of them may.
@@ -254,6 +258,12 @@ pub struct Backend {
     pub pointer: Box<str>,
     /// Its hosts.
     pub hosts: Hosts,
+    /// What its calls are balanced by, where the rule asks for a key.
+    pub affinity: Option<Affinity>,
+    /// How its calls are repeated.
+    pub retry: Option<Retry>,
+    /// How its hosts are probed, if they are.
+    pub probe: Option<ProbeOptions>,
     /// Path and query with their slots.
     pub pattern: Pattern,
     /// Method of the calls.
@@ -307,7 +317,7 @@ pub struct Backend {
 #[derive(Debug)]
 pub enum Hosts {
     /// The list of the file.
-    Fixed(Balancer<Arc<Target>>),
+    Fixed(Pool),
     /// SRV records.
     Srv(Arc<Srv>),
 }
@@ -360,7 +370,7 @@ impl Hosts {
     /// Whether every host is surely spoken to in HTTP/1.1.
     pub fn speak_http1(&self) -> bool {
         match self {
-            Self::Fixed(balancer) => balancer.all().iter().all(|target| target.speaks_http1()),
+            Self::Fixed(pool) => pool.targets().all(Target::speaks_http1),
             Self::Srv(srv) => srv.scheme() == Scheme::Http,
         }
     }

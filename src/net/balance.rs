@@ -1,9 +1,22 @@
-//! Choosing one of several hosts.
+//! Choosing one of several hosts, without a lock and without memory from the allocator.
 //!
-//! As in KrakenD: a random pick per call, or one after the other from a random start where the
-//! process has one processor; a host listed twice counts twice; no health, no retry elsewhere.
+//! As in KrakenD where a file says nothing else: a random pick per call, or one after the other from a random start
+//! where the process has one processor; a host listed twice counts twice. Different: weights, the host with fewer
+//! calls under way, hosts by a key; hosts that probes or calls found bad are passed over, and come back slowly. When
+//! none is left all of them are tried, unless the file says otherwise: a wrong alarm must not become an outage.
 
+mod rule;
+pub mod seat;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+pub use rule::hash;
+pub use seat::{Moment, Outliers, Roster, Standing, Use};
+
+use super::url::Target;
+use crate::base::clock;
 
 /// The rule of choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +25,10 @@ pub enum Balance {
     Random,
     /// One after the other.
     RoundRobin,
+    /// Of two that are drawn the one with fewer calls under way for its weight.
+    LeastRequests,
+    /// The one that the key of the request belongs to (rendezvous hashing).
+    Hash,
 }
 
 impl Balance {
@@ -24,46 +41,304 @@ impl Balance {
     }
 }
 
-/// A fixed list and a rule; picks without a lock.
+/// How a pool is balanced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// The rule.
+    pub rule: Balance,
+    /// When no host is good: whether all are tried, or none.
+    pub try_all: bool,
+    /// Over how long a host that is back gets its share again.
+    pub slow_start: Duration,
+}
+
+impl PoolOptions {
+    /// A rule and nothing else.
+    pub const fn of(rule: Balance) -> Self {
+        Self {
+            rule,
+            try_all: true,
+            slow_start: Duration::ZERO,
+        }
+    }
+}
+
+/// One host of a pool.
 #[derive(Debug)]
-pub struct Balancer<T> {
-    list: Box<[T]>,
-    rule: Balance,
+pub struct Seat {
+    target: Target,
+    origin: Box<str>,
+    weight: u32,
+    hash: u64,
+    standing: Arc<Standing>,
+    roster: Arc<Roster>,
+}
+
+/// A list of hosts and a rule.
+#[derive(Debug)]
+pub struct Pool {
+    seats: Box<[Arc<Seat>]>,
+    /// Indexes of seats in the order of their turns.
+    order: Box<[u32]>,
+    options: PoolOptions,
     next: AtomicUsize,
 }
 
-impl<T> Balancer<T> {
-    /// A balancer over a list; an empty list picks nothing.
-    pub fn new(list: impl Into<Box<[T]>>, rule: Balance) -> Self {
+/// Which hosts a request has met already, as bits; those beyond the 64th are not remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried(u64);
+
+impl Tried {
+    fn has(self, at: usize) -> bool {
+        at < 64 && self.0 & 1 << at != 0
+    }
+
+    /// How many.
+    pub const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+}
+
+/// A host that was picked for one call; given back when dropped.
+#[derive(Debug)]
+pub struct Lent {
+    seat: Arc<Seat>,
+    at: usize,
+    counted: bool,
+}
+
+impl Pool {
+    /// A pool of hosts, each with its weight; those of one origin are one host whose weights add up. An empty list
+    /// picks nothing. With equal weights the turns are those of the list.
+    pub fn new(hosts: Vec<(Target, u32)>, options: PoolOptions, roster: &Arc<Roster>) -> Self {
+        let mut distinct: Vec<(Target, Box<str>, u32)> = Vec::new();
+        let mut turns = Vec::with_capacity(hosts.len());
+        let first = hosts.first().map(|(_, weight)| *weight);
+        let even = hosts.iter().all(|(_, weight)| Some(*weight) == first);
+        for (target, weight) in hosts {
+            let origin = target.url("");
+            let known = distinct.iter().position(|(_, own, _)| **own == *origin);
+            let at = known.unwrap_or_else(|| {
+                distinct.push((target, origin.into(), 0));
+                distinct.len() - 1
+            });
+            if let Some((_, _, sum)) = distinct.get_mut(at) {
+                *sum = sum.saturating_add(weight);
+            }
+            turns.push(u32::try_from(at).unwrap_or(u32::MAX));
+        }
+        let weights: Vec<u32> = distinct.iter().map(|(_, _, weight)| *weight).collect();
+        let standings = roster.enroll(distinct.iter().map(|(_, origin, _)| &**origin));
+        let seats = distinct.into_iter().zip(standings);
+        let seats = seats.map(|((target, origin, weight), standing)| {
+            Arc::new(Seat {
+                hash: hash(origin.as_bytes()),
+                roster: Arc::clone(roster),
+                target,
+                origin,
+                weight,
+                standing,
+            })
+        });
         Self {
-            list: list.into(),
-            rule,
+            seats: seats.collect(),
+            order: if even {
+                turns.into()
+            } else {
+                rule::interleaved(&weights)
+            },
+            options,
             next: AtomicUsize::new(fastrand::usize(..)),
         }
     }
 
-    /// The next host; `None` when there is none.
-    pub fn pick(&self) -> Option<&T> {
-        pick(&self.list, self.rule, &self.next)
+    /// A pool by a rule alone, with a memory of its own.
+    pub fn plain(targets: Vec<Target>, rule: Balance) -> Self {
+        let hosts = targets.into_iter().map(|target| (target, 1)).collect();
+        let roster = Arc::new(Roster::new(Outliers::OFF));
+        Self::new(hosts, PoolOptions::of(rule), &roster)
     }
 
-    /// All hosts in the order given.
-    pub fn all(&self) -> &[T] {
-        &self.list
+    /// A host for a call: by the key where the rule asks for one, and none of those that were tried as long as there
+    /// are others. `None` when there is none.
+    pub fn pick(&self, key: u64, tried: &mut Tried) -> Option<Lent> {
+        let at = match &*self.seats {
+            [] => return None,
+            [only] if self.options.try_all || only.usable(self.options.slow_start) != Use::Not => 0,
+            [_] => return None,
+            _ => self.choose(key, *tried)?,
+        };
+        if at < 64 {
+            tried.0 |= 1 << at;
+        }
+        let seat = Arc::clone(self.seats.get(at)?);
+        let counted = self.options.rule == Balance::LeastRequests;
+        if counted {
+            seat.standing.begun();
+        }
+        Some(Lent { seat, at, counted })
+    }
+
+    fn choose(&self, key: u64, tried: Tried) -> Option<usize> {
+        let good = match self.options.rule {
+            Balance::RoundRobin => {
+                self.by_turns(tried, || self.next.fetch_add(1, Ordering::Relaxed))
+            }
+            Balance::Random => self.by_turns(tried, || fastrand::usize(..)),
+            Balance::LeastRequests => self.less_busy(tried),
+            Balance::Hash => self.by_key(key, |at| !tried.has(at) && self.usable(at) != Use::Not),
+        };
+        if good.is_some() {
+            return good;
+        }
+        // Those that are warming, then those that are out.
+        let any = |accept: &dyn Fn(usize) -> bool| {
+            let start = fastrand::usize(..self.order.len().max(1));
+            let turns = self.order.iter().cycle().skip(start).take(self.order.len());
+            turns.map(|at| *at as usize).find(|at| accept(*at))
+        };
+        any(&|at| !tried.has(at) && self.usable(at) != Use::Not).or_else(|| {
+            let fresh = |at: usize| self.options.try_all && !tried.has(at);
+            match self.options.rule {
+                Balance::Hash => self.by_key(key, fresh),
+                _ => any(&fresh),
+            }
+            .or_else(|| any(&|at| self.options.try_all || self.usable(at) != Use::Not))
+        })
+    }
+
+    fn usable(&self, at: usize) -> Use {
+        let seat = self.seats.get(at);
+        seat.map_or(Use::Not, |seat| seat.usable(self.options.slow_start))
+    }
+
+    /// Whether a host takes a call that is meant for it: one that has just come back does not take all.
+    fn takes(&self, at: usize) -> bool {
+        match self.usable(at) {
+            Use::Full => true,
+            Use::Partly(share) => fastrand::f32() < share,
+            Use::Not => false,
+        }
+    }
+
+    fn turn(&self, number: usize) -> Option<usize> {
+        let at = number.checked_rem(self.order.len())?;
+        self.order.get(at).map(|at| *at as usize)
+    }
+
+    /// Turn after turn until a host takes the call, so that what a bad host would get goes to all others alike.
+    fn by_turns(&self, tried: Tried, number: impl Fn() -> usize) -> Option<usize> {
+        // Bounded: where most are out the scan behind it finds the others.
+        let turns = self.order.len().min(16);
+        (0..turns)
+            .filter_map(|_| self.turn(number()))
+            .find(|at| !tried.has(*at) && self.takes(*at))
+    }
+
+    fn less_busy(&self, tried: Tried) -> Option<usize> {
+        let one = self.by_turns(tried, || fastrand::usize(..))?;
+        let other = self.by_turns(tried, || fastrand::usize(..));
+        let busy = |at: usize| {
+            let seat = self.seats.get(at);
+            seat.map_or(f32::MAX, |seat| {
+                (seat.standing.in_flight() + 1) as f32 / seat.weight.max(1) as f32
+            })
+        };
+        let other = other.filter(|other| busy(*other) < busy(one));
+        Some(other.unwrap_or(one))
+    }
+
+    fn by_key(&self, key: u64, accept: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut best = None;
+        for (at, seat) in self.seats.iter().enumerate() {
+            let wish = rule::wish(key, seat.hash, seat.weight);
+            if best.is_none_or(|(_, most)| wish > most) && accept(at) {
+                best = Some((at, wish));
+            }
+        }
+        best.map(|(at, _)| at)
+    }
+
+    /// Every host once, in the order given.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.seats.iter().map(|seat| &seat.target)
+    }
+
+    /// Every host once, with what is known of it.
+    pub fn seats(&self) -> &[Arc<Seat>] {
+        &self.seats
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> Balance {
+        self.options.rule
     }
 }
 
-/// One element by a rule; `next` is the round-robin position.
-pub(crate) fn pick<'a, T>(list: &'a [T], rule: Balance, next: &AtomicUsize) -> Option<&'a T> {
-    match list {
-        [] => None,
-        [only] => Some(only),
-        _ => {
-            let at = match rule {
-                Balance::Random => fastrand::usize(..list.len()),
-                Balance::RoundRobin => next.fetch_add(1, Ordering::Relaxed) % list.len(),
-            };
-            list.get(at)
+impl Seat {
+    /// Where it is.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Scheme, host and port.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Its share.
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// What is known of it.
+    pub fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+
+    fn usable(&self, slow_start: Duration) -> Use {
+        self.standing.usable(slow_start, clock::moment)
+    }
+}
+
+impl Lent {
+    /// The host answered as one that works.
+    pub fn good(&self) {
+        self.seat.roster.good(&self.seat.standing, clock::moment);
+    }
+
+    /// The call failed, or was answered with a 5xx.
+    pub fn bad(&self) {
+        let seat = &self.seat;
+        if let Some(span) = seat.roster.bad(&seat.standing, clock::moment()) {
+            let seconds = span.as_secs_f64();
+            log::warn!(host = &*seat.origin, seconds; "host fails again and again and is left out");
+        }
+    }
+
+    /// The host of the pool.
+    pub fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    /// Its place in the pool.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+}
+
+impl std::ops::Deref for Lent {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        &self.seat.target
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.counted {
+            self.seat.standing.over();
         }
     }
 }
@@ -71,26 +346,156 @@ pub(crate) fn pick<'a, T>(list: &'a [T], rule: Balance, next: &AtomicUsize) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Resolver;
+    use std::collections::HashMap;
 
-    #[test]
-    fn an_empty_list_picks_nothing() {
-        assert_eq!(Balancer::<u8>::new([], Balance::Random).pick(), None);
+    fn target(name: &str) -> Target {
+        Target::parse(&format!("http://{name}"), &Resolver::new()).unwrap()
+    }
+
+    fn pool(hosts: &[(&str, u32)], rule: Balance) -> Pool {
+        let hosts = hosts.iter().map(|(name, weight)| (target(name), *weight));
+        let roster = Arc::new(Roster::new(Outliers::default()));
+        Pool::new(hosts.collect(), PoolOptions::of(rule), &roster)
+    }
+
+    fn name(lent: &Lent) -> String {
+        lent.authority().host.clone()
+    }
+
+    fn one(pool: &Pool) -> String {
+        name(&pool.pick(fastrand::u64(..), &mut Tried::default()).unwrap())
+    }
+
+    fn counts(pool: &Pool, picks: usize) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for _ in 0..picks {
+            *counts.entry(one(pool)).or_default() += 1;
+        }
+        counts
+    }
+
+    const RULES: [Balance; 4] = [
+        Balance::Random,
+        Balance::RoundRobin,
+        Balance::LeastRequests,
+        Balance::Hash,
+    ];
+
+    fn down(pool: &Pool, at: usize) {
+        pool.seats()[at].standing().probed(false, 0);
     }
 
     #[test]
-    fn round_robin_visits_each_in_turn() {
-        let balancer = Balancer::new([0, 1, 2], Balance::RoundRobin);
-        let first = *balancer.pick().unwrap();
-        for step in 1..7 {
-            assert_eq!(*balancer.pick().unwrap(), (first + step) % 3);
+    fn an_empty_list_picks_nothing() {
+        for rule in RULES {
+            assert!(pool(&[], rule).pick(0, &mut Tried::default()).is_none());
         }
     }
 
     #[test]
-    fn random_reaches_every_host() {
-        let balancer = Balancer::new(["a", "b"], Balance::Random);
-        let picks: std::collections::HashSet<_> =
-            (0..200).filter_map(|_| balancer.pick()).collect();
-        assert_eq!(picks.len(), 2);
+    fn round_robin_visits_each_in_turn_and_one_listed_twice_twice() {
+        let pool = pool(&[("a", 1), ("b", 1), ("a", 1)], Balance::RoundRobin);
+        let picks: Vec<String> = (0..6).map(|_| one(&pool)).collect();
+        assert_eq!(picks[..3], picks[3..]);
+        assert_eq!(
+            counts(&pool, 300),
+            HashMap::from([("a".into(), 200), ("b".into(), 100)])
+        );
+    }
+
+    #[test]
+    fn weights_are_kept_by_every_rule() {
+        for rule in RULES {
+            let counts = counts(&pool(&[("a", 3), ("b", 1)], rule), 8_000);
+            let share = counts["a"] as f64 / 8_000.0;
+            // Least requests draws by weight, and where nothing is under way takes the one with more weight.
+            let good = match rule {
+                Balance::LeastRequests => share > 0.75,
+                _ => (share - 0.75).abs() < 0.03,
+            };
+            assert!(good, "{rule:?} {share}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_down_gets_nothing_and_the_others_share_its_part() {
+        for rule in RULES {
+            let pool = pool(&[("a", 1), ("b", 1), ("c", 1)], rule);
+            down(&pool, 1);
+            let counts = counts(&pool, 6_000);
+            assert_eq!(counts.get("b"), None, "{rule:?}");
+            let share = counts["a"] as f64 / 6_000.0;
+            assert!((share - 0.5).abs() < 0.05, "{rule:?} {share}");
+        }
+    }
+
+    #[test]
+    fn when_all_are_down_all_are_tried_or_none_as_the_file_says() {
+        for rule in RULES {
+            for hosts in [&[("a", 1), ("b", 1)][..], &[("a", 1)]] {
+                let mut pool = pool(hosts, rule);
+                (0..hosts.len()).for_each(|at| down(&pool, at));
+                assert_eq!(counts(&pool, 200).len(), hosts.len(), "{rule:?}");
+                pool.options.try_all = false;
+                assert!(pool.pick(0, &mut Tried::default()).is_none(), "{rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_try_meets_another_host_as_long_as_there_is_one() {
+        for rule in RULES {
+            let pool = pool(&[("a", 1), ("b", 1), ("c", 1)], rule);
+            let mut tried = Tried::default();
+            let mut met: Vec<String> = (0..3)
+                .map(|_| name(&pool.pick(7, &mut tried).unwrap()))
+                .collect();
+            met.sort();
+            assert_eq!(met, ["a", "b", "c"], "{rule:?}");
+            assert!(pool.pick(7, &mut tried).is_some(), "{rule:?}: one again");
+        }
+    }
+
+    #[test]
+    fn less_busy_hosts_get_more() {
+        let pool = pool(&[("a", 1), ("b", 1)], Balance::LeastRequests);
+        let held: Vec<Lent> = std::iter::repeat_with(|| pool.pick(0, &mut Tried::default()))
+            .flatten()
+            .filter(|lent| name(lent) == "a")
+            .take(5)
+            .collect();
+        let counts = counts(&pool, 1_000);
+        assert!(counts["b"] > 700, "{counts:?}");
+        drop(held);
+        assert_eq!(pool.seats()[0].standing().in_flight(), 0);
+    }
+
+    #[test]
+    fn a_key_stays_where_it_is_and_goes_back_there() {
+        let pool = pool(&[("a", 1), ("b", 1), ("c", 1)], Balance::Hash);
+        let at = |key| pool.pick(key, &mut Tried::default()).unwrap().at();
+        let keys: Vec<u64> = (0..200_u64).map(|n| hash(&n.to_le_bytes())).collect();
+        let before: Vec<usize> = keys.iter().map(|key| at(*key)).collect();
+        down(&pool, 0);
+        for (key, home) in keys.iter().zip(&before) {
+            assert!(at(*key) == *home || *home == 0);
+        }
+        pool.seats()[0].standing().probed(true, 0);
+        let after: Vec<usize> = keys.iter().map(|key| at(*key)).collect();
+        assert_eq!(before, after);
+    }
+
+    #[test]
+    fn a_host_whose_calls_fail_is_left_out() {
+        let pool = pool(&[("a", 1), ("b", 1)], Balance::RoundRobin);
+        for _ in 0..20 {
+            let lent = pool.pick(0, &mut Tried::default()).unwrap();
+            match name(&lent).as_str() {
+                "a" => lent.bad(),
+                _ => lent.good(),
+            }
+        }
+        assert_eq!(counts(&pool, 50).len(), 1);
     }
 }

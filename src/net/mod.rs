@@ -44,7 +44,7 @@ mod client_tests;
 )]
 mod tls_tests;
 
-pub use balance::{Balance, Balancer};
+pub use balance::{Balance, Lent, Pool, Tried};
 pub use client::{BodySource, Client, ClientOptions, OutBody, Outgoing};
 pub use deadline::Deadline;
 pub use dns::{Host, Resolver};

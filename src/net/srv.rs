@@ -7,10 +7,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use super::balance::{Balance, pick};
+use super::balance::{Lent, Pool, PoolOptions, Roster, Tried};
 use super::dns::{Resolver, Service};
 use super::error::NetError;
 use super::refresh::Cached;
@@ -33,11 +32,11 @@ pub struct Srv {
     scheme: Scheme,
     every: Duration,
     zero: ZeroWeights,
-    rule: Balance,
+    options: PoolOptions,
+    roster: Arc<Roster>,
     resolver: Resolver,
     transport: Option<Arc<Transport>>,
-    cached: Arc<Cached<Arc<[Arc<Target>]>>>,
-    next: AtomicUsize,
+    cached: Arc<Cached<Arc<Pool>>>,
 }
 
 impl fmt::Debug for Srv {
@@ -54,7 +53,7 @@ impl Srv {
         scheme: Scheme,
         every: Duration,
         zero: ZeroWeights,
-        rule: Balance,
+        (options, roster): (PoolOptions, Arc<Roster>),
         resolver: &Resolver,
     ) -> Self {
         Self {
@@ -62,11 +61,11 @@ impl Srv {
             scheme,
             every: every.max(Duration::from_secs(1)),
             zero,
-            rule,
+            options,
+            roster,
             resolver: resolver.clone(),
             transport: None,
             cached: Cached::new(),
-            next: AtomicUsize::new(fastrand::usize(..)),
         }
     }
 
@@ -83,27 +82,30 @@ impl Srv {
     }
 
     /// The current set, hosts repeated by weight. The first call waits for the look-up (run it under a
-    /// deadline; at start it fills the memory), later ones refresh in the background.
-    pub async fn targets(&self) -> Result<Arc<[Arc<Target>]>, NetError> {
+    /// deadline; at start it fills the memory), later ones refresh in the background. What is known of a host
+    /// stays with it from one set to the next.
+    pub async fn pool(&self) -> Result<Arc<Pool>, NetError> {
         self.cached
             .get(|| {
                 let (resolver, name) = (self.resolver.clone(), self.name.clone());
                 let (scheme, every, zero) = (self.scheme, self.every, self.zero);
+                let (options, roster) = (self.options, Arc::clone(&self.roster));
                 let own = self.transport.clone();
                 async move {
                     let services = resolver.services(&name).await?;
                     let expanded = expand(&services, zero);
-                    Ok((targets(&expanded, scheme, &resolver, own.as_ref()), every))
+                    let targets = targets(&expanded, scheme, &resolver, own.as_ref());
+                    let pool = Pool::new(targets, options, &roster);
+                    Ok((Arc::new(pool), every))
                 }
             })
             .await
     }
 
-    /// One host of the current set.
-    pub async fn pick(&self) -> Result<Arc<Target>, NetError> {
-        let targets = self.targets().await?;
-        pick(&targets, self.rule, &self.next)
-            .cloned()
+    /// One host of the current set, by the key of the request where the rule asks for one.
+    pub async fn pick(&self, key: u64, tried: &mut Tried) -> Result<Lent, NetError> {
+        let pool = self.pool().await?;
+        pool.pick(key, tried)
             .ok_or_else(|| NetError::new(Reason::NoHosts, "no hosts available"))
     }
 }
@@ -114,11 +116,11 @@ fn targets(
     scheme: Scheme,
     resolver: &Resolver,
     own: Option<&Arc<Transport>>,
-) -> Arc<[Arc<Target>]> {
+) -> Vec<(Target, u32)> {
     let target = |service: &&Service| {
         let text = format!("{}://{}:{}", scheme.as_str(), service.target, service.port);
         let target = Target::parse(&text, resolver).ok()?;
-        Some(Arc::new(target.with_transport(own)))
+        Some((target.with_transport(own), 1))
     };
     services.iter().filter_map(target).collect()
 }
@@ -238,21 +240,22 @@ mod tests {
             &Resolver::new(),
             None,
         );
-        assert_eq!(found[0].authority().host_header, "a.example.:80");
+        assert_eq!(found[0].0.authority().host_header, "a.example.:80");
     }
 
     #[tokio::test]
     async fn an_unknown_service_is_an_error() {
         let (resolver, every) = (Resolver::new(), Duration::from_secs(30));
-        let (zero, rule) = (ZeroWeights::Equal, Balance::Random);
+        let options = PoolOptions::of(crate::net::Balance::Random);
         let srv = Srv::new(
             "_x._tcp.name.invalid.",
             Scheme::Http,
             every,
-            zero,
-            rule,
+            ZeroWeights::Equal,
+            (options, Arc::default()),
             &resolver,
         );
-        assert_eq!(srv.pick().await.unwrap_err().reason, Reason::DnsFailed);
+        let picked = srv.pick(0, &mut Tried::default()).await;
+        assert_eq!(picked.unwrap_err().reason, Reason::DnsFailed);
     }
 }

@@ -8,15 +8,15 @@ use crate::gateway::gate::{Caller, Passage};
 use crate::gateway::message::{Answer, AnswerBody};
 use crate::gateway::pattern::{Slot, SlotKind};
 use crate::gateway::query;
-use crate::gateway::snapshot::{Backend, Endpoint, Hosts, StatusRule};
+use crate::gateway::snapshot::{Backend, Endpoint, StatusRule};
 use crate::gateway::stage::{Call, Called, Flow};
-use crate::net::{Deadline, Incoming, Interims, NetError, OutBody, Outgoing, Target};
-use crate::pipe::{redirect, staged};
+use crate::net::{Deadline, Incoming};
+pub use crate::pipe::exchange::{Exchange, First, exchange, pick};
+use crate::pipe::staged;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Largest body of a part; a larger one is a failed call.
@@ -172,187 +172,6 @@ pub fn declares_length(backend: &Backend, ctx: &Ctx) -> bool {
     ctx.gateway.dialect == Dialect::Native || backend.forward.passes_content_length()
 }
 
-/// A host of the backend for one call.
-///
-/// # Errors
-/// When there is none.
-pub async fn pick(backend: &Backend) -> Result<Arc<Target>, Error> {
-    match &backend.hosts {
-        Hosts::Fixed(balancer) => {
-            let none = || Error::new(Reason::NoHosts, "no hosts available");
-            balancer.pick().cloned().ok_or_else(none)
-        }
-        Hosts::Srv(srv) => Ok(srv.pick().await?),
-    }
-}
-
-/// An answer and where it came from after redirects.
-#[derive(Debug)]
-pub struct Exchange {
-    /// The answer.
-    pub incoming: Incoming,
-    /// Who gave it.
-    from: Arc<Target>,
-    /// Path and query that gave it.
-    path: String,
-}
-
-impl Exchange {
-    /// The URL that gave the answer; made when somebody asks.
-    pub fn url(&self) -> String {
-        self.from.url(&self.path)
-    }
-}
-
-/// Sends a request and follows redirects where the backend says so. `stream` is a body that can be sent
-/// only once; without it the body of `inbound` is sent. Interim answers go to `interims`.
-///
-/// # Errors
-/// The transport's, in Go's words.
-pub async fn exchange(
-    backend: &Backend,
-    inbound: &Inbound<'_>,
-    request: Request,
-    stream: Option<OutBody<'_>>,
-    deadline: Deadline,
-    interims: Option<&Interims>,
-) -> Result<Exchange, Error> {
-    let first = pick(backend).await?;
-    exchange_with(
-        (backend, first),
-        inbound,
-        request,
-        stream,
-        deadline,
-        interims,
-    )
-    .await
-}
-
-/// As [`exchange`], with a host that is chosen already.
-///
-/// # Errors
-/// The transport's, in Go's words.
-pub async fn exchange_with(
-    (backend, first): (&Backend, Arc<Target>),
-    inbound: &Inbound<'_>,
-    request: Request,
-    mut stream: Option<OutBody<'_>>,
-    deadline: Deadline,
-    interims: Option<&Interims>,
-) -> Result<Exchange, Error> {
-    let client = &inbound.ctx.gateway.client;
-    let mut target = Arc::clone(&first);
-    let Request {
-        mut method,
-        target: mut path,
-        mut fields,
-        mut body,
-    } = request;
-    let once = stream.is_some();
-    // A stage that says how long its body is means it.
-    let told = |(name, _): &(HeaderName, HeaderValue)| *name == header::CONTENT_LENGTH;
-    let declares = declares_length(backend, inbound.ctx) || fields.iter().any(told);
-    let mut host = own_host(&mut fields);
-    // Native: the time that the client takes to send its body is not the backend's.
-    let native = inbound.ctx.gateway.dialect == Dialect::Native;
-    let patience = native.then_some(inbound.endpoint.timeout);
-    for hop in 0..=redirect::MAX {
-        let out = Outgoing {
-            method: &method,
-            path_and_query: &path,
-            host: host.as_ref().map(HeaderValue::as_bytes),
-            fields: &fields,
-            patience: patience.filter(|_| stream.is_some()),
-            interims,
-            body: stream
-                .take()
-                .unwrap_or_else(|| out_body(&method, body.clone(), declares)),
-        };
-        let incoming = client
-            .send(&target, out, deadline)
-            .await
-            .map_err(|e| e.wrap(&method, &target.url(&path)))?;
-        if !backend.follow_redirects {
-            return Ok(Exchange {
-                incoming,
-                from: target,
-                path,
-            });
-        }
-        let replayable = !once && (body.is_none() || backend.send_body_on_redirect);
-        let status = incoming.status.as_u16();
-        let from = target.authority();
-        let next = redirect::follow(status, &incoming.headers, &method, from, &path, replayable);
-        let Some(next) = next else {
-            return Ok(Exchange {
-                incoming,
-                from: target,
-                path,
-            });
-        };
-        if hop == redirect::MAX {
-            break;
-        }
-        let there = inbound
-            .ctx
-            .gateway
-            .target_of(backend, &next.origin)
-            .map_err(|text| {
-                NetError::new(Reason::BackendInvalid, text).wrap(&method, &target.url(&path))
-            })?;
-        redirect::prepare(
-            &mut fields,
-            &next,
-            &first.authority().host,
-            &there.authority().host,
-        );
-        set_referer(&mut fields, &target.url(&path));
-        if !next.keep_body {
-            body = None;
-        }
-        host = None;
-        (target, method, path) = (Arc::new(there), next.method, next.target);
-    }
-    let text = "stopped after 10 redirects";
-    Err(NetError::new(Reason::BackendInvalid, text)
-        .wrap(&method, &target.url(&path))
-        .into())
-}
-
-/// A `Host` that a stage has put among the fields.
-fn own_host(fields: &mut Fields) -> Option<HeaderValue> {
-    let at = fields.iter().position(|(name, _)| *name == header::HOST)?;
-    let (_, host) = fields.swap_remove(at);
-    fields.retain(|(name, _)| *name != header::HOST);
-    Some(host)
-}
-
-/// The previous URL, except from https to http.
-fn set_referer(fields: &mut Vec<(HeaderName, HeaderValue)>, url: &str) {
-    fields.retain(|(name, _)| *name != header::REFERER);
-    if !url.starts_with("https://")
-        && let Ok(value) = HeaderValue::from_str(url)
-    {
-        fields.push((header::REFERER, value));
-    }
-}
-
-fn out_body<'b>(method: &Method, body: Option<Bytes>, declare_length: bool) -> OutBody<'b> {
-    match body {
-        Some(bytes) => OutBody::Full {
-            chunked: !declare_length && !bytes.is_empty(),
-            bytes,
-        },
-        // Methods that define a body say that there is none.
-        None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => OutBody::Full {
-            bytes: Bytes::new(),
-            chunked: false,
-        },
-        None => OutBody::None,
-    }
-}
-
 /// One call with its stages, as a part of a composed answer. `values` fill slots before the path's parameters.
 ///
 /// # Errors
@@ -434,14 +253,15 @@ async fn send(
         fields: call.headers,
         body: inbound.body.clone(),
     };
-    let exchanged = exchange(backend, inbound, request, None, deadline, None).await?;
-    passage.saw(exchanged.incoming.status.as_u16());
-    let (from, path) = (exchanged.from, exchanged.path);
-    let mut raw = raw(exchanged.incoming);
+    let to = (First::Any, None);
+    let sent = exchange((backend, passage), inbound, request, None, deadline, to).await?;
+    let Exchange { incoming, origin } = sent;
+    passage.saw(incoming.status.as_u16());
+    let mut raw = raw(incoming);
     if unpack {
         unpacked(&mut raw, backend).await?;
     }
-    taken(backend, raw, || from.url(&path)).await
+    taken(backend, raw, || origin.url()).await
 }
 
 /// An answer as it is on the wire.

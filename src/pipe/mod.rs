@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod compose;
+pub mod exchange;
 pub mod redirect;
 pub mod sequential;
 pub mod shadow;

@@ -12,9 +12,8 @@ use crate::gateway::message::{Answer, Request};
 use crate::gateway::path;
 use crate::gateway::snapshot::{Backend, Staged};
 use crate::gateway::stage::{Call, Go, PipeStage};
-use crate::net::{Deadline, NetError, Target};
-use crate::pipe::call::{self, Exchange, Inbound, MAX_PART, Named, named};
-use std::sync::Arc;
+use crate::net::{Deadline, Lent, NetError, Target, Tried};
+use crate::pipe::call::{self, Exchange, First, Inbound, MAX_PART, Named, named};
 
 /// The stages of one place.
 pub type Stages = [Box<dyn PipeStage>];
@@ -118,7 +117,8 @@ pub async fn send(
     passage: &mut Passage<'_>,
 ) -> Result<(Answer, u16), Error> {
     let ctx = inbound.ctx;
-    let host = call::pick(backend).await?;
+    let mut tried = Tried::default();
+    let host = call::pick(backend, ctx, &mut tried).await?;
     let (before_query, query) = call.target.split_once('?').unwrap_or((&call.target, ""));
     let decoded = path::decode(before_query.as_bytes());
     let path = decoded.map_or_else(
@@ -138,6 +138,7 @@ pub async fn send(
         url: request.url.clone(),
         target: call.target,
         host,
+        tried,
     };
     let (entered, own) = before(&backend.pipe, &mut request, ctx).await?;
     let (mut answer, status) = match own {
@@ -154,7 +155,8 @@ pub async fn send(
 /// Where a request goes unless a stage says otherwise.
 struct Place {
     url: String,
-    host: Arc<Target>,
+    host: Lent,
+    tried: Tried,
     target: String,
 }
 
@@ -171,7 +173,7 @@ async fn wire(
     let mut raw = match own {
         Some(answer) => answer,
         None => {
-            let raw = exchange(backend, inbound, request, place, deadline).await?;
+            let raw = exchange((backend, passage), inbound, request, place, deadline).await?;
             passage.saw(raw.status);
             raw
         }
@@ -181,18 +183,19 @@ async fn wire(
 }
 
 async fn exchange(
-    backend: &Backend,
+    (backend, passage): (&Backend, &mut Passage<'_>),
     inbound: &Inbound<'_>,
     request: &Request,
     place: Place,
     deadline: Deadline,
 ) -> Result<Answer, Error> {
-    let (host, target) = if request.url == place.url {
-        (place.host, place.target)
+    let (first, target) = if request.url == place.url {
+        (First::Host(place.host, place.tried), place.target)
     } else if let Some(target) = beneath(&place.host, &request.url) {
-        (place.host, target)
+        (First::Host(place.host, place.tried), target)
     } else {
-        elsewhere((inbound.ctx, backend), request)?
+        let (host, target) = elsewhere((inbound.ctx, backend), request)?;
+        (First::Elsewhere(Box::new(host)), target)
     };
     let mut fields = request.headers.clone();
     let unpack = call::ask_for_gzip(backend, &request.method, &mut fields);
@@ -202,7 +205,8 @@ async fn exchange(
         fields,
         body: request.body.clone(),
     };
-    let sent = call::exchange_with((backend, host), inbound, out, None, deadline, None).await;
+    let to = (first, None);
+    let sent = call::exchange((backend, passage), inbound, out, None, deadline, to).await;
     let Exchange { incoming, .. } = sent?;
     let mut raw = call::raw(incoming);
     if unpack {
@@ -227,7 +231,7 @@ fn beneath(host: &Target, url: &str) -> Option<String> {
 fn elsewhere(
     (ctx, backend): (&Ctx, &Backend),
     request: &Request,
-) -> Result<(Arc<Target>, String), Error> {
+) -> Result<(Target, String), Error> {
     let url = request.url.split('#').next().unwrap_or_default();
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let at = url.len() - rest.len() + rest.find(['/', '?']).unwrap_or(rest.len());
@@ -236,5 +240,5 @@ fn elsewhere(
         Error::from(NetError::new(Reason::BackendInvalid, text).wrap(&request.method, url))
     })?;
     let slash = if target.starts_with('/') { "" } else { "/" };
-    Ok((Arc::new(there), format!("{slash}{target}")))
+    Ok((there, format!("{slash}{target}")))
 }

@@ -2,10 +2,12 @@
 //! straight from the client's, and what has come of the body leaves with it in one write.
 
 use crate::base::{Error, Reason};
+use crate::gateway::gate::Passage;
 use crate::gateway::head::{BodySize, Head};
+use crate::gateway::retry::Failure;
 use crate::gateway::snapshot::{Backend, Endpoint};
 use crate::net::client::Written;
-use crate::net::{Client, Deadline, Incoming, NetError, Target};
+use crate::net::{Client, Deadline, Incoming, NetError, Target, Tried};
 use crate::pipe::{call, wire};
 use crate::proxy::Exchange;
 use crate::proxy::compose::unless_gone;
@@ -17,6 +19,7 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 thread_local! {
     static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -42,9 +45,11 @@ pub async fn exchange(
     session: &mut Session,
     x: &mut Exchange,
     (endpoint, backend): (&Endpoint, &Backend),
+    passage: &mut Passage<'_>,
 ) -> Result<Incoming, Error> {
     let gateway = Arc::clone(&x.ctx.gateway);
-    let target = call::pick(backend).await?;
+    let mut tried = Tried::default();
+    let mut target = call::pick(backend, &x.ctx, &mut tried).await?;
     let mut out = OUT.take();
     out.clear();
     let has_body = !session.as_downstream_mut().is_body_empty();
@@ -56,6 +61,7 @@ pub async fn exchange(
     wire::head(&head, &path, told, (backend, &target), &mut out)?;
     let client = &gateway.client;
     wire::finish(&mut out, size, (backend, client));
+    let mut body_at = out.len();
     let left = match size {
         BodySize::Known(length) => Some(join(session, &mut x.upload, length, &mut out).await?),
         BodySize::None | BodySize::Unknown => None,
@@ -64,24 +70,58 @@ pub async fn exchange(
         BodySize::None => true,
         _ => left == Some(0) && session.as_downstream_mut().is_body_done(),
     };
-    let way = Way {
-        client,
-        target: &target,
-        endpoint,
-        backend,
-    };
-    let answer = if whole {
-        let deadline = x.ctx.started.checked_add(endpoint.timeout);
-        let deadline = deadline.map_or(Deadline::NEVER, |at| Deadline::at(at.into()));
-        let sent = pin!(way.send(&out, deadline));
-        unless_gone(session, sent).await?
-    } else {
-        way.pass(session, &mut x.upload, &out, left).await?
+    let retry = backend.retry.as_ref();
+    if let Some(retry) = retry {
+        retry.budget.request();
+    }
+    let repeatable = whole && backend.method.is_idempotent();
+    let deadline = x.ctx.started.checked_add(endpoint.timeout);
+    let deadline = deadline.map_or(Deadline::NEVER, |at| Deadline::at(at.into()));
+    let mut tries = 1;
+    let answer = loop {
+        let seat = Arc::clone(target.seat());
+        passage.meets(target);
+        let way = Way {
+            client,
+            target: seat.target(),
+            endpoint,
+            backend,
+        };
+        let answer = if whole {
+            let short = retry.filter(|retry| repeatable && retry.is_left(tries));
+            let short = short.and_then(|retry| retry.try_timeout);
+            let until = short.map_or(deadline, |span| deadline.earlier(Deadline::after(span)));
+            let sent = pin!(way.send(&out, until));
+            unless_gone(session, sent).await?
+        } else {
+            way.pass(session, &mut x.upload, &out, left).await?
+        };
+        let answer = answer
+            .map_err(|error| Error::from(error.wrap(&backend.method, &seat.target().url(&path))));
+        let wait = retry.and_then(|retry| match &answer {
+            Ok(incoming) => retry.after_status(tries, incoming.status.as_u16(), repeatable),
+            Err(_) if deadline.left() == Some(Duration::ZERO) => None,
+            Err(error) => retry.after(tries, Failure { error, repeatable }),
+        });
+        let Some(wait) = wait else { break answer };
+        tokio::time::sleep(wait).await;
+        tries += 1;
+        target = call::pick(backend, &x.ctx, &mut tried).await?;
+        // The head is another one for another host; the body behind it stays.
+        let body = out.split_off(body_at.min(out.len()));
+        out.clear();
+        let has_body = size != BodySize::None;
+        let head = SessionHead::new(session.as_downstream(), has_body);
+        let told = (&x.ctx, x.edits.upstream.as_slice());
+        wire::head(&head, &path, told, (backend, &target), &mut out)?;
+        wire::finish(&mut out, size, (backend, client));
+        body_at = out.len();
+        out.extend_from_slice(&body);
     };
     if out.capacity() <= LARGEST {
         OUT.set(out);
     }
-    answer.map_err(|error| error.wrap(&backend.method, &target.url(&path)).into())
+    answer
 }
 
 /// Appends what is there of a body of this length; how much of it is still to come.

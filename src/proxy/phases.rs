@@ -75,7 +75,8 @@ impl ProxyHttp for Proxy {
         if let Err(error) = before_call(x, backend).await {
             return Err(fail(x, error));
         }
-        upstream::peer(&gateway, backend, timeout, &mut x.upstream)
+        let Exchange { ctx, upstream, .. } = x;
+        upstream::peer((&gateway, ctx), backend, timeout, upstream)
             .await
             .map_err(|error| fail(x, error))
     }
@@ -179,7 +180,9 @@ impl ProxyHttp for Proxy {
         x: &mut Exchange,
         mut error: Box<pingora::Error>,
     ) -> Box<pingora::Error> {
-        error.set_retry(upstream::may_retry(&x.upstream));
+        let gateway = Arc::clone(&x.ctx.gateway);
+        let backend = streaming_backend(&gateway, &x.ctx).map(|(backend, _)| backend);
+        error.set_retry(upstream::may_retry(&x.upstream, backend));
         error
     }
 
@@ -193,10 +196,12 @@ impl ProxyHttp for Proxy {
     ) -> Box<pingora::Error> {
         let mut error = error.more_context(format!("backend {}", peer.address()));
         // Only a connection that died while it rested, only what may be done twice, and only whole.
+        let gateway = Arc::clone(&x.ctx.gateway);
+        let backend = streaming_backend(&gateway, &x.ctx).map(|(backend, _)| backend);
         let replayable = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none()
-            && upstream::may_retry(&x.upstream);
+            && upstream::may_retry(&x.upstream, backend);
         if replayable {
             error.retry.decide_reuse(reused);
         } else {
@@ -420,6 +425,9 @@ async fn before_call(x: &mut Exchange, backend: &Backend) -> Result<(), Error> {
     if x.upstream.tries == 0 {
         let entered = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await;
         x.upstream.passes = entered?.into_passes();
+        if let Some(retry) = &backend.retry {
+            retry.budget.request();
+        }
     }
     let mut made = Call {
         headers: std::mem::take(&mut x.upstream.fields),

@@ -1,10 +1,11 @@
 //! From a head to a plan: limits, request id, client address, route, parameters, stages.
 
 use crate::base::{Dialect, Error, Reason, Reply};
+use crate::gateway::ctx::Ctx;
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::params::Params;
 use crate::gateway::router::Found;
-use crate::gateway::snapshot::{Builtin, Gateway};
+use crate::gateway::snapshot::{Builtin, Endpoint, Gateway};
 use crate::gateway::stage::{DoorStage, Flow, HeadStage};
 use crate::gateway::told::Told;
 use crate::gateway::{limits, path, pattern, request_id, router};
@@ -204,7 +205,24 @@ pub async fn enter(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<Optio
     // A body that says itself that it is too large is refused before it is sent.
     endpoint.limits.check_body(head.body())?;
     x.upload.start(&endpoint.limits);
+    if endpoint.keyed {
+        x.ctx.keys = keys(endpoint, head, &x.ctx);
+    }
     walk(&endpoint.head, head, x).await
+}
+
+/// What the calls of each backend are balanced by.
+fn keys(endpoint: &Endpoint, head: &dyn Head, ctx: &Ctx) -> Vec<u64> {
+    let mut keys = Vec::new();
+    for backend in endpoint.backends() {
+        if let Some(affinity) = &backend.affinity {
+            keys.resize(keys.len().max(backend.index + 1), 0);
+            if let Some(key) = keys.get_mut(backend.index) {
+                *key = affinity.key(head, ctx.client);
+            }
+        }
+    }
+    keys
 }
 
 async fn walk(

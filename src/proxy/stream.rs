@@ -13,7 +13,7 @@ use crate::gateway::snapshot::{Backend, Compose, Endpoint};
 use crate::gateway::stage::{Call, Called};
 use crate::net::{Deadline, Incoming, Interims, NetError, OutBody};
 use crate::pipe::Composed;
-use crate::pipe::call::{self, Exchange as Exchanged, Fields, Inbound, Request};
+use crate::pipe::call::{self, Exchange as Exchanged, Fields, First, Inbound, Request};
 use crate::proxy::compose::{rewritten_body, rewritten_params, take, unless_gone};
 use crate::proxy::upload::{SessionBody, Upload};
 use crate::proxy::{Exchange, answer, direct, interim};
@@ -62,37 +62,33 @@ pub async fn serve(
     };
     x.ctx.backend = Some(0);
     let mut passage = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await?;
-    let mut status = 0;
-    let served = passing(session, x, (endpoint, backend), |head| {
-        status = head;
-        passage.began(head);
-    });
-    let served = served.await;
+    let served = passing(session, x, (endpoint, backend), &mut passage).await;
+    let status = passage.status();
     passage.leave(match &served {
-        Ok(()) => Ok(status),
+        Ok(()) => Ok(status.unwrap_or(0)),
         Err(Failed::Before(error) | Failed::During(error)) => Err(error),
     });
     served
 }
 
-/// The exchange and the answer's way to the client; `began` is told the status of its head.
+/// The exchange and the answer's way to the client.
 async fn passing(
     session: &mut Session,
     x: &mut Exchange,
     (endpoint, backend): (&Endpoint, &Backend),
-    began: impl FnOnce(u16),
+    passage: &mut Passage<'_>,
 ) -> Result<(), Failed> {
     let gateway = Arc::clone(&x.ctx.gateway);
     if x.ctx.rewritten.is_none() && direct::fits(session, endpoint, backend) {
-        let sent = direct::exchange(session, x, (endpoint, backend)).await;
+        let sent = direct::exchange(session, x, (endpoint, backend), passage).await;
         let mut incoming = sent.inspect_err(|_| backend.meters.errors.inc())?;
-        began(incoming.status.as_u16());
+        passage.began(incoming.status.as_u16());
         incoming.set_deadline(Deadline::after(gateway.service.stream_idle));
         return relay(session, x, backend, incoming).await;
     }
     // Boxed: only one of the two is ever needed, and this one is larger.
-    let incoming = Box::pin(ask(session, x, (endpoint, backend))).await?;
-    began(incoming.status.as_u16());
+    let incoming = Box::pin(ask(session, x, (endpoint, backend), passage)).await?;
+    passage.began(incoming.status.as_u16());
     relay(session, x, backend, incoming).await
 }
 
@@ -133,6 +129,7 @@ async fn ask(
     session: &mut Session,
     x: &mut Exchange,
     (endpoint, backend): (&Endpoint, &Backend),
+    passage: &mut Passage<'_>,
 ) -> Result<Incoming, Failed> {
     let gateway = Arc::clone(&x.ctx.gateway);
     let started = Instant::now();
@@ -165,7 +162,8 @@ async fn ask(
     };
     let fields = taken.fields.into_iter().next().unwrap_or_default();
     let mut entered = 0;
-    let result = exchange(backend, &inbound, fields, upload, &mut entered).await;
+    let to = (backend, passage);
+    let result = exchange(to, &inbound, fields, upload, &mut entered).await;
     let called = match &result {
         Ok(incoming) => Ok(Called {
             status: Some(incoming.status.as_u16()),
@@ -196,7 +194,7 @@ struct Sender<'a> {
 
 /// The call with its stages.
 async fn exchange(
-    backend: &Backend,
+    (backend, passage): (&Backend, &mut Passage<'_>),
     inbound: &Inbound<'_>,
     fields: Fields,
     sender: Sender<'_>,
@@ -225,9 +223,10 @@ async fn exchange(
     } = sender;
     let length = match size {
         BodySize::None => {
-            let call = pin!(call::exchange(
-                backend, inbound, request, None, deadline, interims
-            ));
+            let to = (First::Any, interims);
+            let asked = (backend, passage);
+            let call = call::exchange(asked, inbound, request, None, deadline, to);
+            let call = pin!(call);
             return interim::unless_gone_passing(session, interims, call)
                 .await?
                 .map(|Exchanged { incoming, .. }| incoming);
@@ -245,7 +244,9 @@ async fn exchange(
         source: &mut source,
         length,
     };
-    let sent = call::exchange(backend, inbound, request, Some(body), deadline, interims).await;
+    let to = (First::Any, interims);
+    let asked = (backend, passage);
+    let sent = call::exchange(asked, inbound, request, Some(body), deadline, to).await;
     match (sent, source.failed) {
         (Ok(Exchanged { incoming, .. }), _) => Ok(incoming),
         // The client's fault is told as such and not as the backend's.

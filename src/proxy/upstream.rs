@@ -2,9 +2,10 @@
 //! HTTP/2 with its trailers. Peers are made of addresses only, every time-out is set, retries are few.
 
 use crate::base::{Error, Reason};
+use crate::gateway::ctx::Ctx;
 use crate::gateway::gate::Passes;
 use crate::gateway::snapshot::{Backend, Gateway};
-use crate::net::Target;
+use crate::net::{Target, Tried};
 use crate::pipe::call;
 use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
@@ -12,6 +13,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections that are tried for one request.
@@ -28,6 +30,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub struct Upstream {
     /// Connections tried so far.
     pub tries: u8,
+    /// Hosts that were tried.
+    pub met: Tried,
     /// Addresses that were tried.
     pub tried: Vec<SocketAddr>,
     /// `Host` for the backend.
@@ -49,7 +53,7 @@ pub struct Upstream {
 /// # Errors
 /// When there is no host or no address.
 pub async fn peer(
-    gateway: &Gateway,
+    (gateway, ctx): (&Gateway, &Ctx),
     backend: &Backend,
     timeout: Duration,
     upstream: &mut Upstream,
@@ -59,7 +63,10 @@ pub async fn peer(
         tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
     }
     upstream.tries += 1;
-    let target = call::pick(backend).await?;
+    let target = call::pick(backend, ctx, &mut upstream.met).await?;
+    let seat = Arc::clone(target.seat());
+    upstream.passes.meets(target);
+    let target = seat.target();
     if target.transport().is_some() {
         // The platform would connect with the service's settings.
         return Err(Error::new(
@@ -78,7 +85,7 @@ pub async fn peer(
     upstream.host = HeaderValue::from_bytes(target.authority().host_header.as_bytes()).ok();
     Ok(Box::new(describe(
         gateway,
-        &target,
+        target,
         address,
         timeout,
         upstream.upgrade,
@@ -173,9 +180,14 @@ pub fn rewrite(
     Ok(())
 }
 
-/// Whether another connection may be tried: no byte of the request was sent, and not too often.
-pub fn may_retry(upstream: &Upstream) -> bool {
-    upstream.tries < MAX_TRIES
+/// Whether another connection may be tried: no byte of the request was sent, and not too often, by the backend's
+/// rules where it has some.
+pub fn may_retry(upstream: &Upstream, backend: Option<&Backend>) -> bool {
+    let retry = backend.and_then(|backend| backend.retry.as_ref());
+    let most = retry.map_or(MAX_TRIES, |retry| {
+        u8::try_from(retry.tries).unwrap_or(u8::MAX)
+    });
+    upstream.tries < most && retry.is_none_or(|retry| retry.budget.take())
 }
 
 /// The peer's address for log lines.

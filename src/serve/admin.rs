@@ -3,15 +3,16 @@
 
 use crate::base::version::VERSION;
 use crate::edge::connections::Connections;
+use crate::gateway::health::HostProbe;
 use crate::gateway::live::Live;
-use crate::gateway::snapshot::Plan;
+use crate::gateway::snapshot::{Gateway, Plan};
 use crate::telemetry::metrics::Metrics;
 use async_trait::async_trait;
 use http::{Response, StatusCode, header};
 use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::protocols::http::ServerSession;
 use pingora::services::listening::Service;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -61,24 +62,21 @@ impl Admin {
                 })
             })
             .collect();
-        let backends: Vec<_> = gateway
-            .health
-            .probes
+        let health = &gateway.health;
+        let backends: Vec<_> = health
+            .services
             .iter()
-            .map(|probe| {
-                let status = if probe.is_up() { "up" } else { "down" };
-                json!({"name": &*probe.name, "status": status, "critical": probe.critical})
+            .map(|service| {
+                let status = if health.is_up(service) { "up" } else { "down" };
+                let hosts: Vec<_> = health.hosts_of(service).map(host).collect();
+                json!({
+                    "name": &*service.name,
+                    "status": status,
+                    "critical": service.critical,
+                    "hosts": hosts,
+                })
             })
             .collect();
-        let mut breakers: Vec<_> = gateway
-            .backends()
-            .flat_map(|backend| backend.gates.iter())
-            .filter_map(|gate| gate.figures())
-            .filter(|figures| figures.get("breaker").is_some())
-            .collect();
-        // Backends share them; some tens, looked at when somebody asks.
-        breakers.sort_by_key(|figures| figures.to_string());
-        breakers.dedup();
         let stats = json!({
             "schema": 1,
             "version": VERSION,
@@ -86,10 +84,26 @@ impl Admin {
             "connections": self.connections.open(),
             "endpoints": endpoints,
             "backends": backends,
-            "breakers": breakers,
+            "breakers": gates(&gateway, "breaker"),
+            "concurrency": gates(&gateway, "concurrency"),
         });
         stats.to_string()
     }
+}
+
+/// The figures of all gates of a kind; backends share them.
+fn gates(gateway: &Gateway, kind: &str) -> Vec<Value> {
+    let all = gateway.backends().flat_map(|backend| backend.gates.iter());
+    let figures = all.filter_map(|gate| gate.figures());
+    let mut figures: Vec<Value> = figures.filter(|one| one.get(kind).is_some()).collect();
+    figures.sort_by_key(Value::to_string);
+    figures.dedup();
+    figures
+}
+
+fn host(host: &HostProbe) -> Value {
+    let calls: u32 = host.standings.iter().map(|one| one.in_flight()).sum();
+    json!({"host": &*host.origin, "status": host.word(), "calls": calls})
 }
 
 #[async_trait]

@@ -1,16 +1,19 @@
 //! Health probes of the backends (`hanzo/health`): each on its own clock with jitter, at most one at a
 //! time per backend, nothing of it on a request's path.
 
-use crate::gateway::health::{Health, Probe};
+use crate::base::clock;
+use crate::gateway::health::{Findings, HostProbe, ProbeOptions};
 use crate::gateway::live::Live;
 use crate::gateway::snapshot::Gateway;
-use crate::net::{Deadline, OutBody, Outgoing, Target};
+use crate::net::{Deadline, OutBody, Outgoing, Srv, Target};
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::Method;
 use http::header::{self, HeaderValue};
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,60 +34,119 @@ impl Probes {
 impl BackgroundService for Probes {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         loop {
+            let changed = self.live.changed();
+            tokio::pin!(changed);
+            // Listens before it looks: a snapshot that is published in between counts.
+            changed.as_mut().enable();
             let gateway = self.live.pin();
-            if gateway.health.enabled {
-                round(&gateway).await;
-            }
-            let interval = gateway.health.options.interval;
-            drop(gateway);
-            // ± 10 %, so that many gateways do not probe in step.
-            let wait = interval.mul_f64(0.9 + fastrand::f64() * 0.2);
+            let round = all(&gateway);
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = round => {}
+                () = &mut changed => {}
                 _ = shutdown.wait_for(|down| *down) => return,
             }
         }
     }
 }
 
-/// One probe of every backend, all at the same time.
-async fn round(gateway: &Gateway) {
-    let health = &gateway.health;
-    let mut running: FuturesUnordered<_> = health
-        .probes
-        .iter()
-        .map(|probe| one(gateway, health, probe))
+/// Probes every host of a snapshot for ever, each on its own clock; a slow one keeps no other waiting.
+async fn all(gateway: &Gateway) {
+    let hosts = gateway.health.hosts.iter();
+    let mut running: FuturesUnordered<BoxFuture<'_, ()>> = hosts
+        .filter_map(|host| Some((host, host.options.as_ref()?)))
+        .map(|(host, options)| Box::pin(one(gateway, host, options)) as BoxFuture<'_, ()>)
         .collect();
+    for service in &gateway.health.services {
+        if let Some((srv, Some(options), found)) = &service.srv {
+            let probing = records(gateway, (&service.name, srv), options, found);
+            running.push(Box::pin(probing));
+        }
+    }
     while running.next().await.is_some() {}
+    // Nothing is probed: until there is another snapshot.
+    std::future::pending().await
 }
 
-async fn one(gateway: &Gateway, health: &Health, probe: &Probe) {
-    let began = Instant::now();
-    let deadline = Deadline::after(health.options.timeout);
-    let good = match &health.options.path {
-        Some(path) => answers(gateway, probe, path, deadline).await,
-        None => connects(gateway, probe, deadline).await,
-    };
-    let changed = probe.record(good.is_ok(), began.elapsed(), &health.options);
+/// Between two probes: ± 10 %, so that many gateways do not probe in step.
+async fn pause(options: &ProbeOptions) {
+    let wait = options.interval.mul_f64(0.9 + fastrand::f64() * 0.2);
+    tokio::time::sleep(wait).await;
+}
+
+/// Probes one host for ever.
+async fn one(gateway: &Gateway, host: &HostProbe, options: &ProbeOptions) {
+    loop {
+        let began = Instant::now();
+        let good = probe(gateway, &host.target, options).await;
+        tell(
+            &host.origin,
+            host.record(good.is_ok(), began.elapsed()),
+            good,
+        );
+        pause(options).await;
+    }
+}
+
+/// Probes the hosts of SRV records for ever, whichever they are.
+async fn records(
+    gateway: &Gateway,
+    (name, srv): (&str, &Srv),
+    options: &ProbeOptions,
+    found: &Findings,
+) {
+    let mut known: HashMap<Box<str>, Findings> = HashMap::new();
+    loop {
+        let began = Instant::now();
+        let looked_up = Deadline::after(options.timeout).run(srv.pool()).await;
+        let seats = match &looked_up {
+            Some(Ok(pool)) => pool.seats(),
+            Some(Err(_)) | None => &[],
+        };
+        known.retain(|origin, _| seats.iter().any(|seat| seat.origin() == &**origin));
+        let probing = seats
+            .iter()
+            .map(|seat| async move { (seat, probe(gateway, seat.target(), options).await) });
+        let mut probing: FuturesUnordered<_> = probing.collect();
+        let mut up = 0;
+        while let Some((seat, good)) = probing.next().await {
+            let own = known.entry(seat.origin().into());
+            let own = own.or_insert_with(|| Findings::new(!seat.standing().is_down()));
+            let changed = own.record(good.is_ok(), began.elapsed(), options);
+            if let Some(up) = changed {
+                seat.standing().probed(up, clock::moment());
+            }
+            up += usize::from(own.is_up());
+            tell(seat.origin(), changed, good);
+        }
+        let why = match &looked_up {
+            Some(Err(error)) => error.to_string(),
+            _ => "no host is up".to_owned(),
+        };
+        let changed = found.record(up > 0, began.elapsed(), options);
+        tell(name, changed, Err(why));
+        pause(options).await;
+    }
+}
+
+fn tell(backend: &str, changed: Option<bool>, good: Result<(), String>) {
     match (changed, good) {
-        (Some(true), _) => log::warn!(backend = &*probe.name; "backend is up again"),
-        (Some(false), Err(why)) => log::error!(backend = &*probe.name; "backend is down: {why}"),
+        (Some(true), _) => log::warn!(backend; "backend is up again"),
+        (Some(false), Err(why)) => log::error!(backend; "backend is down: {why}"),
         _ => {}
     }
 }
 
-/// What is probed, connected to as its backend is.
-fn target(gateway: &Gateway, probe: &Probe) -> Result<Target, String> {
-    let backend = gateway.backends().find(|b| *b.service == *probe.name);
-    match backend {
-        Some(backend) => gateway.target_of(backend, &probe.url),
-        None => gateway.target(&probe.url),
+/// One probe.
+async fn probe(gateway: &Gateway, target: &Target, options: &ProbeOptions) -> Result<(), String> {
+    let deadline = Deadline::after(options.timeout);
+    match &options.path {
+        Some(path) => answers(gateway, target, path, deadline).await,
+        None => connects(target, deadline).await,
     }
 }
 
 /// A TCP connection can be made.
-async fn connects(gateway: &Gateway, probe: &Probe, deadline: Deadline) -> Result<(), String> {
-    let target = target(gateway, probe)?;
+async fn connects(target: &Target, deadline: Deadline) -> Result<(), String> {
     let dial = async {
         let addresses = target
             .host()
@@ -109,11 +171,10 @@ async fn connects(gateway: &Gateway, probe: &Probe, deadline: Deadline) -> Resul
 /// A GET is answered with less than 500: what answers 401 or 404 is up.
 async fn answers(
     gateway: &Gateway,
-    probe: &Probe,
+    target: &Target,
     path: &str,
     deadline: Deadline,
 ) -> Result<(), String> {
-    let target = target(gateway, probe)?;
     let agent = HeaderValue::from_static(crate::base::version::USER_AGENT);
     let out = Outgoing {
         method: &Method::GET,
@@ -126,7 +187,7 @@ async fn answers(
     };
     let answer = gateway
         .client
-        .send(&target, out, deadline)
+        .send(target, out, deadline)
         .await
         .map_err(|e| e.to_string())?;
     let status = answer.status.as_u16();

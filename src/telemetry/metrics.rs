@@ -24,6 +24,7 @@ pub struct Metrics {
     refusals: Arc<Words>,
     lanes: Arc<Words>,
     authentications: Box<[IntCounter]>,
+    overload_shed: IntGauge,
     /// Open client connections.
     pub active_connections: IntGauge,
     /// Upgraded client connections.
@@ -208,6 +209,11 @@ impl Metrics {
         registry.register(Box::new(rate_limit_hits.clone()))?;
         registry.register(Box::new(circuit_breakers.clone()))?;
         registry.register(Box::new(jwks_fetches.clone()))?;
+        let overload_shed = IntGauge::with_opts(opts(
+            "overload_shed_percent",
+            "Share of requests that are turned away because the gateway has too much to do.",
+        ))?;
+        registry.register(Box::new(overload_shed.clone()))?;
         registry.register(Box::new(Shown(Arc::clone(&refusals))))?;
         registry.register(Box::new(Shown(Arc::clone(&lanes))))?;
         registry.register(Box::new(attempts))?;
@@ -231,6 +237,7 @@ impl Metrics {
             refusals,
             lanes,
             authentications,
+            overload_shed,
             active_connections,
             websocket_connections,
             reload_successful,
@@ -268,6 +275,11 @@ impl Metrics {
     pub fn jwks_fetches(&self) -> (IntCounter, IntCounter) {
         let result = |word| self.jwks_fetches.with_label_values(&[word]);
         (result("ok"), result("failed"))
+    }
+
+    /// The share of requests that are turned away, in hundredths.
+    pub fn overload_shed_percent(&self) -> IntGauge {
+        self.overload_shed.clone()
     }
 
     /// Counts a refusal.

@@ -8,7 +8,7 @@
 //! Costs: while a breaker is closed and nothing fails, two loads and a look at the clock.
 
 use crate::base::{Dialect, Error, Reason, clock};
-use crate::gateway::gate::{Caller, Ending, Gate};
+use crate::gateway::gate::{Caller, Ending, Gate, of_backend};
 use crate::gateway::kept::Kept;
 use crate::gateway::stage::Step;
 use crate::telemetry::metrics::Metrics;
@@ -312,28 +312,10 @@ impl Judge {
             (Reason::BackendStatus, Some(status)) if self.valid.is_some() => self.status(status),
             _ if self.dialect == Dialect::Krakend => Verdict::Failure,
             (Reason::BackendStatus, Some(status)) => self.status(status),
-            (reason, _) if backends(reason) => Verdict::Failure,
+            (reason, _) if of_backend(reason) => Verdict::Failure,
             _ => Verdict::Nothing,
         }
     }
-}
-
-/// Whether it is the backend that failed.
-fn backends(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::DnsFailed
-            | Reason::ConnectRefused
-            | Reason::ConnectFailed
-            | Reason::ConnectTimeout
-            | Reason::TlsFailed
-            | Reason::BackendReset
-            | Reason::BackendInvalid
-            | Reason::BackendTooLarge
-            | Reason::BackendTimeout
-            | Reason::DecodeFailed
-            | Reason::NoHosts
-    )
 }
 
 /// A breaker with all that it is made of.
@@ -371,7 +353,7 @@ impl Breaker {
         kept.get_or(&key, || {
             label.shift(None, Some(State::Closed));
             Self {
-                machine: Machine::new(settings.limits, now()),
+                machine: Machine::new(settings.limits, clock::moment()),
                 settings,
                 label,
             }
@@ -398,7 +380,7 @@ impl Breaker {
     }
 
     fn report(&self, pass: u64, verdict: Verdict) {
-        self.changed(self.machine.report(pass, verdict, now()));
+        self.changed(self.machine.report(pass, verdict, clock::moment()));
     }
 
     fn refusal(&self, refused: Refused) -> Error {
@@ -429,7 +411,7 @@ impl Gate for Held {
     }
 
     fn enter(&self, _: Caller) -> Step<'_, u64> {
-        let (outcome, change) = self.0.machine.enter(now());
+        let (outcome, change) = self.0.machine.enter(clock::moment());
         self.0.changed(change);
         Step::Now(outcome.map_err(|refused| self.0.refusal(refused)))
     }
@@ -456,7 +438,7 @@ impl Gate for Held {
 
     fn figures(&self) -> Option<Value> {
         let breaker = &*self.0;
-        let state = breaker.machine.state(now());
+        let state = breaker.machine.state(clock::moment());
         Some(json!({
             "breaker": breaker.settings.name,
             "state": state.word(),
@@ -498,10 +480,4 @@ impl Label {
             .find(|state| any(*state));
         self.gauge.set(worst.map_or(0, |state| state as i64));
     }
-}
-
-/// The moment of now.
-pub fn now() -> Moment {
-    let since = clock::process_start().elapsed().as_nanos();
-    u64::try_from(since).unwrap_or(NEVER)
 }

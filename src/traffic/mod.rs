@@ -3,6 +3,8 @@
 
 pub mod breaker;
 pub mod limit;
+pub mod overload;
+pub mod pressure;
 
 #[cfg(test)]
 mod breaker_tests;

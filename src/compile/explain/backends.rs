@@ -261,9 +261,8 @@ impl Call<'_, '_> {
         let target = wire_target(self.backend, &walk.ctx, inbound.raw_path, inbound.raw_query);
         let mut error = target.as_ref().err().cloned();
         let urls = match (&self.backend.hosts, &target) {
-            (Hosts::Fixed(balancer), Ok(target)) => balancer
-                .all()
-                .iter()
+            (Hosts::Fixed(pool), Ok(target)) => pool
+                .targets()
                 .take(TOLD)
                 .map(|host| host.url(target))
                 .collect(),

@@ -63,33 +63,180 @@ const LIMITS: &[Field] = &[
     ),
 ];
 
+const PROBE_INTERVAL: Field =
+    field("interval", Duration, "Distance of probes; at least 100ms.").or("10s");
+const PROBE_TIMEOUT: Field = field("timeout", Duration, "How long a probe may take.").or("3s");
+const PROBE_PATH: Field = field(
+    "path",
+    Text,
+    "What is asked for; an answer below 500 is a good one. Without it a connection is enough.",
+)
+.eg("/health");
+const UNHEALTHY_AFTER: Field = field(
+    "unhealthy_after",
+    Min(0),
+    "Failures in a row until a host is down.",
+)
+.or("2");
+const HEALTHY_AFTER: Field = field(
+    "healthy_after",
+    Min(0),
+    "Successes in a row until it is up again.",
+)
+.or("1");
+
 const HEALTH: &[Field] = &[
-    field("interval", Duration, "Distance of probes; at least 100ms.").or("10s"),
-    field("timeout", Duration, "How long a probe may take.").or("2s"),
+    PROBE_INTERVAL,
+    PROBE_TIMEOUT,
     field(
         "critical",
         List(&Text),
         "Backends without which the gateway is not ready.",
     )
     .eg("[\"iam\"]"),
+    PROBE_PATH,
+    UNHEALTHY_AFTER,
+    HEALTHY_AFTER,
+];
+
+const HASH: &[Field] = &[
+    field("header", Text, "A header field.").eg("X-User-ID"),
+    field("cookie", Text, "A cookie.").eg("sid"),
+];
+
+const OUTLIERS: &[Field] = &[
     field(
-        "path",
-        Text,
-        "What is asked for; without it a connection is enough.",
-    )
-    .eg("/health"),
-    field(
-        "unhealthy_after",
+        "failures",
         Min(0),
-        "Failures in a row until a backend is down.",
+        "Failed calls and 5xx in a row until a host is left out; 0 for never.",
     )
-    .or("3"),
+    .or("5"),
     field(
-        "healthy_after",
-        Min(0),
-        "Successes in a row until it is up again.",
+        "ejection",
+        Duration,
+        "For how long the first time; twice as long each further time.",
     )
-    .or("1"),
+    .or("5s"),
+    field("longest", Duration, "The longest that it is left out.").or("5m"),
+];
+
+const BALANCE: &[Field] = &[
+    field(
+        "method",
+        Word(&["random", "round_robin", "least_requests", "hash"]),
+        "Which host gets a call; as in KrakenD when absent: a random one, or one after the other where the machine has one processor.",
+    ),
+    field(
+        "weights",
+        List(&Range(0, 1_000_000)),
+        "The share of each host, in the order of `host`; equal when absent.",
+    )
+    .eg("[3, 1]"),
+    field(
+        "hash",
+        Object(HASH),
+        "What keeps a caller at one host; the client's address where it is missing.",
+    ),
+    field(
+        "all_down",
+        Word(&["try", "refuse"]),
+        "When no host is good: try all of them, or answer 503.",
+    )
+    .or("try"),
+    field(
+        "slow_start",
+        Duration,
+        "Over how long a host that is back gets its share again.",
+    )
+    .or("10s"),
+    field(
+        "outliers",
+        Object(OUTLIERS),
+        "When calls that fail take a host out; never more than half of the hosts.",
+    ),
+    field(
+        "health",
+        Object(&[
+            PROBE_INTERVAL,
+            PROBE_TIMEOUT,
+            PROBE_PATH,
+            UNHEALTHY_AFTER,
+            HEALTHY_AFTER,
+        ]),
+        "How the hosts of this backend are probed, whether `hanzo/health` is there or not.",
+    ),
+];
+
+const OVERLOAD: &[Field] = &[
+    field(
+        "max_lag",
+        Duration,
+        "How late the gateway's threads may be; at least 10ms.",
+    )
+    .or("200ms"),
+    field(
+        "max_memory",
+        Size,
+        "Nine tenths of this are too much; what the control group allows when absent.",
+    )
+    .eg("1GB"),
+];
+
+const CONCURRENCY: &[Field] = &[
+    field(
+        "max_calls",
+        Range(1, 1_000_000),
+        "How many calls it gets at the same time.",
+    )
+    .must()
+    .eg("100"),
+    field(
+        "queue",
+        Range(0, 1_000_000),
+        "How many more may wait; known callers go before strangers.",
+    )
+    .or("0"),
+    field("queue_timeout", Duration, "How long they may.").or("100ms"),
+];
+
+const RETRY: &[Field] = &[
+    field(
+        "tries",
+        Range(1, 5),
+        "Calls for one request, the first included.",
+    )
+    .or("2"),
+    field(
+        "back_off",
+        Duration,
+        "The wait before the second, with jitter; twice as long before each further one.",
+    )
+    .or("25ms"),
+    field(
+        "try_timeout",
+        Duration,
+        "The longest wait for an answer while there are tries left; the whole timeout when absent.",
+    )
+    .eg("2s"),
+    field(
+        "statuses",
+        List(&Int),
+        "Answers that are as good as none: 429 and statuses from 500.",
+    )
+    .or("[]")
+    .eg("[502, 503]"),
+    field(
+        "budget",
+        Range(0, 100),
+        "Calls made again for a hundred requests of the last ten seconds.",
+    )
+    .or("20"),
+    field(
+        "least",
+        Range(0, 1_000),
+        "Calls made again that are allowed in ten seconds however few requests there are.",
+    )
+    .or("10"),
 ];
 
 const API_KEY: &[Field] = &[
@@ -316,7 +463,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     ]), "Whether requests may take the fast lane; `--lane` and `HANZO_GATEWAY_LANE` win over it.").own(),
     entry("hanzo/limits", &[S], Object(LIMITS), "Limits on what a client may send.").own(),
     entry("hanzo/limits", &[E], Object(BODY_LIMITS), "Limits on the bodies of one endpoint.").own(),
-    entry("hanzo/health", &[S], Object(HEALTH), "Probes of backends, for `/__health` and the metrics.").own(),
+    entry("hanzo/health", &[S], Object(HEALTH), "Probes of backends: hosts that are down get no calls, and `/__health` tells of them.").own(),
+    entry("hanzo/balance", &[B], Object(BALANCE), "Which of the hosts of a backend gets a call. In native, hosts that fail in a row are left out without it too.").own(),
+    entry("hanzo/retry", &[B], Object(RETRY), "Calls that fail are made again at another host: what may be done twice, and anything of which nothing was sent. In native, once without it too where a backend has several hosts.").own(),
+    entry("hanzo/overload", &[S], Object(OVERLOAD), "Requests are turned away while the gateway has more to do than it can, strangers first.").own(),
+    entry("hanzo/overload", &[B], Object(CONCURRENCY), "How many calls a backend bears, counted over all endpoints that call the same hosts.").own(),
     entry("hanzo/auth", &[S], Object(AUTH_SERVICE), "Who may come in, for all endpoints.").own(),
     entry("hanzo/auth", &[E], Object(AUTH_ENDPOINT), "Who may come in at one endpoint.").own(),
     entry("auth/public", &[E], Flag, "The endpoint needs no credentials; the same as `public` in `hanzo/auth`.").own(),

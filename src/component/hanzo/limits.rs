@@ -1,6 +1,7 @@
 //! `hanzo/limits` – how large and how slow a request may be (contract section 3). An endpoint may
 //! override what concerns its body.
 
+use super::bytes;
 use crate::base::{Code, Dialect, Problem};
 use crate::component::Component;
 use crate::component::{EndpointDraft, ServiceDraft};
@@ -90,42 +91,9 @@ fn size(s: &mut Settings<'_>, key: &str, least: u64, field: &mut usize) {
     *field = usize::try_from(value).unwrap_or(usize::MAX);
 }
 
-/// A number of bytes: plain, or with a unit (`KB MB GB KiB MiB GiB`; all of them powers of 1024).
-fn bytes(s: &mut Settings<'_>, key: &str) -> Option<u64> {
-    let text = s.value(key)?.as_str().map(str::to_owned);
-    let Some(text) = text else {
-        return s.unsigned(key);
-    };
-    let parsed = parse_bytes(&text);
-    if parsed.is_none() {
-        s.error_hint(
-            key,
-            Code::BadValue,
-            format!("\"{text}\" is no size"),
-            "write bytes as a number, or for example \"10MB\"",
-        );
-    }
-    parsed
-}
-
-fn parse_bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let at = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(at);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::parse_bytes;
     use super::*;
     use crate::base::Report;
     use serde_json::json;
