@@ -59,8 +59,20 @@ pub enum Lookup {
 
 /// The keys of an issuer.
 pub struct Source {
-    keys: ArcSwapOption<KeySet>,
+    /// Shared with sources of the same issuer that differ in when they ask only, those of an earlier configuration
+    /// too: a change of such a setting costs no key.
+    held: Arc<Cell>,
     remote: Option<Remote>,
+}
+
+/// The keys that count now.
+#[derive(Default)]
+struct Cell(ArcSwapOption<Held>);
+
+/// Keys with the SHA-256 of the text that they were read from.
+struct Held {
+    set: Arc<KeySet>,
+    sum: Option<[u8; 32]>,
 }
 
 /// What a source that is fetched needs besides.
@@ -97,12 +109,19 @@ impl Source {
     /// # Errors
     /// The setting that cannot be used.
     pub fn kept(options: &SourceOptions, env: &SourceEnv<'_>) -> Result<Arc<Self>, SourceError> {
+        let service = env.client.tls_options();
+        let name = options.name(service)?;
+        let alike = SourceOptions {
+            cache_duration: Duration::ZERO,
+            failed_key_cooldown: None,
+            ..options.clone()
+        };
+        let held = env.kept.get_or(&alike.name(service)?, Cell::default);
         let mut wrong = None;
-        let name = options.name(env.client.tls_options())?;
         let source = env.kept.get_or(&name, || {
             let fetcher = Fetcher::new(options, env).map_err(|error| wrong = Some(error));
             Self {
-                keys: ArcSwapOption::empty(),
+                held,
                 remote: fetcher.ok().map(|fetcher| Remote::new(fetcher, options)),
             }
         });
@@ -130,17 +149,18 @@ impl Source {
 
     /// Keys that never change.
     pub fn fixed(set: KeySet) -> Self {
+        let set = Arc::new(set);
         Self {
-            keys: ArcSwapOption::from_pointee(set),
+            held: Arc::new(Cell(ArcSwapOption::from_pointee(Held { set, sum: None }))),
             remote: None,
         }
     }
 
     /// The key of a token as far as it is known now.
     pub fn find(&self, token: &Token, ids: KeyIds) -> Lookup {
-        match &*self.keys.load() {
+        match &*self.held.0.load() {
             None => Lookup::Unavailable,
-            Some(keys) => match keys.find(token, ids) {
+            Some(held) => match held.set.find(token, ids) {
                 Some(key) => Lookup::Found(Arc::clone(key)),
                 None => Lookup::Unknown,
             },
@@ -173,12 +193,12 @@ impl Source {
 
     /// Whether keys have been had.
     pub fn is_available(&self) -> bool {
-        self.keys.load().is_some()
+        self.held.0.load().is_some()
     }
 
     /// The keys that count now.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
-        self.keys.load_full()
+        Some(Arc::clone(&self.held.0.load().as_ref()?.set))
     }
 
     /// Whether there is anything to do for a task.
@@ -190,12 +210,14 @@ impl Source {
     async fn fetch(&self, remote: &Remote, failures: &mut u32) -> Duration {
         let ticket = remote.asking.begin();
         let host = remote.fetcher.host();
-        let pause = match remote.fetcher.keys().await {
-            Ok(Keys { set, max_age }) => {
+        let had = || self.held.0.load().as_ref().and_then(|held| held.sum);
+        let pause = match remote.fetcher.keys(had).await {
+            Ok(Keys { set, sum, max_age }) => {
                 *failures = 0;
                 if let Some(set) = set {
                     told(&set, host);
-                    self.keys.store(Some(Arc::new(set)));
+                    let set = Arc::new(set);
+                    self.held.0.store(Some(Arc::new(Held { set, sum })));
                 }
                 refresh_after(remote.cache, max_age)
             }

@@ -4,7 +4,7 @@
 //! from `https` to `http`. Its dialect asks for a JSON content type instead of a status, as KrakenD does.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -47,8 +47,10 @@ pub enum FetchFailure {
 /// What a fetch brought.
 #[derive(Debug)]
 pub struct Keys {
-    /// The keys; `None` when they are the ones of the fetch before.
+    /// The keys; `None` when they are those that were had.
     pub set: Option<KeySet>,
+    /// SHA-256 of the text that they were read from.
+    pub sum: Option<[u8; 32]>,
     /// How long they count, if the issuer says so.
     pub max_age: Option<Duration>,
 }
@@ -62,8 +64,6 @@ pub struct Fetcher {
     client: Arc<Client>,
     resolver: Resolver,
     dialect: Dialect,
-    /// SHA-256 of the text that was parsed last.
-    last: Mutex<Option<[u8; 32]>>,
     well: IntCounter,
     badly: IntCounter,
 }
@@ -103,7 +103,6 @@ impl Fetcher {
             client: Arc::clone(env.client),
             resolver: env.resolver.clone(),
             dialect: options.dialect,
-            last: Mutex::new(None),
             well,
             badly,
         })
@@ -114,32 +113,26 @@ impl Fetcher {
         &self.host
     }
 
-    /// Fetches the keys and makes them ready, unless they are the same as the last time.
+    /// Fetches the keys and makes them ready, unless their text is that of those that are had when it comes.
     ///
     /// # Errors
     /// Why there are none.
-    pub async fn keys(&self) -> Result<Keys, FetchFailure> {
+    pub async fn keys(&self, had: impl Fn() -> Option<[u8; 32]>) -> Result<Keys, FetchFailure> {
         let fetched = self.text().await;
         let keys = fetched.and_then(|(text, max_age)| {
-            let set = self.parsed(&text)?;
-            Ok(Keys { set, max_age })
+            let sum = digest(&SHA256, &text).as_ref().try_into().ok();
+            let same = sum.is_some() && had() == sum;
+            let set = match same {
+                true => None,
+                false => Some(KeySet::parse(&text, self.dialect)?),
+            };
+            Ok(Keys { set, sum, max_age })
         });
         match &keys {
             Ok(_) => self.well.inc(),
             Err(_) => self.badly.inc(),
         }
         keys
-    }
-
-    fn parsed(&self, text: &[u8]) -> Result<Option<KeySet>, FetchFailure> {
-        let sum = digest(&SHA256, text).as_ref().try_into().ok();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some() && *last == sum {
-            return Ok(None);
-        }
-        let set = KeySet::parse(text, self.dialect)?;
-        *last = sum;
-        Ok(Some(set))
     }
 
     /// The text of the key set as it came, and how long it counts. For private keys, too.

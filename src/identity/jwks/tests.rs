@@ -80,7 +80,10 @@ impl World {
     }
 
     async fn fetch(&self, options: &SourceOptions) -> Result<Keys, FetchFailure> {
-        Fetcher::new(options, &self.env()).unwrap().keys().await
+        Fetcher::new(options, &self.env())
+            .unwrap()
+            .keys(|| None)
+            .await
     }
 }
 

@@ -69,6 +69,34 @@ proptest! {
     }
 
     #[test]
+    fn a_compact_text_that_is_read_natively_has_no_other_spelling_and_no_other_reading(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 0..4),
+    ) {
+        let (signer, _) = &PAIRS[&Algorithm::Hs256];
+        let mut text = signer.sign_compact(&header("k"), br#"{"sub":"joe"}"#).unwrap().into_bytes();
+        for (at, byte, kind) in edits {
+            let at = at.index(text.len());
+            match kind {
+                0 => text[at] = byte,
+                1 => text.insert(at, byte),
+                _ => drop(text.remove(at)),
+            }
+        }
+        prop_assume!(text.first() != Some(&b'{'));
+        if let Ok(token) = Token::parse(&text) {
+            let input = String::from_utf8(token.signing_input().to_vec()).unwrap();
+            let again = format!("{input}.{}", encoding::encode(token.signature()));
+            prop_assert_eq!(again.as_bytes(), text.as_slice());
+            let payload = encoding::encode(token.payload());
+            prop_assert_eq!(input.split_once('.').map(|parts| parts.1), Some(payload.as_str()));
+            let krakend = Token::parse_with(&text, &ParseOptions::new(Dialect::Krakend)).unwrap();
+            prop_assert_eq!(krakend.signing_input(), token.signing_input());
+            prop_assert_eq!(krakend.payload(), token.payload());
+            prop_assert_eq!(krakend.header(), token.header());
+        }
+    }
+
+    #[test]
     fn no_token_with_a_flipped_bit_is_verified(
         algorithm in any_algorithm(),
         at in any::<prop::sample::Index>(),

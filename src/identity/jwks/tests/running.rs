@@ -163,6 +163,55 @@ async fn the_same_options_mean_the_same_source() {
 }
 
 #[tokio::test]
+async fn a_new_setting_of_time_costs_no_key() {
+    let (world, issuer) = (World::new(), Issuer::new(Says::Keys(jwks(&["a"]))).await);
+    let before = ready(&world, &issuer).await;
+    let changed = SourceOptions {
+        cache_duration: Duration::from_secs(77),
+        failed_key_cooldown: Some(Duration::from_secs(5)),
+        ..plain(&issuer)
+    };
+    let after = Source::kept(&changed, &world.env()).unwrap();
+    drop(before);
+    assert!(is_found(&after.find(&token("a"), KeyIds::Kid)));
+    // What says whom to believe is another matter.
+    let stricter = SourceOptions {
+        url: format!("https://127.0.0.1:{}/jwks", issuer.port()),
+        disable_security: false,
+        ..changed
+    };
+    let other = Source::kept(&stricter, &world.env()).unwrap();
+    assert!(!other.is_available());
+}
+
+#[tokio::test]
+async fn while_keys_rotate_nobody_is_refused() {
+    let (world, issuer) = (World::new(), Issuer::new(Says::Keys(jwks(&["a"]))).await);
+    let source = ready(&world, &issuer).await;
+    let going = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let callers = ["a", "a", "b", "b"].map(|kid| {
+        let (source, going) = (Arc::clone(&source), Arc::clone(&going));
+        tokio::spawn(async move {
+            let token = token(kid);
+            let mut refused = 0;
+            while going.load(std::sync::atomic::Ordering::SeqCst) {
+                refused += usize::from(!is_found(&source.wait_for(&token, KeyIds::Kid).await));
+                tokio::task::yield_now().await;
+            }
+            refused
+        })
+    });
+    // The issuer publishes before it signs; callers with new tokens may be there before the gateway asked.
+    issuer.says(Says::Keys(jwks(&["a", "b"])));
+    until(|| is_found(&source.find(&token("b"), KeyIds::Kid))).await;
+    going.store(false, std::sync::atomic::Ordering::SeqCst);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), 0);
+    }
+    assert_eq!(issuer.hits(), 2);
+}
+
+#[tokio::test]
 async fn keys_that_did_not_change_stay_the_same_objects() {
     let (world, issuer) = (World::new(), Issuer::new(Says::Keys(jwks(&["a"]))).await);
     let source = ready(&world, &issuer).await;
