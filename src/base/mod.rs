@@ -6,6 +6,7 @@ pub mod field;
 pub mod json;
 pub mod problem;
 pub mod reply;
+pub mod secret;
 pub mod version;
 
 pub use error::{Error, Reason};

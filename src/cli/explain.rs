@@ -1,7 +1,7 @@
 //! `explain METHOD URL`: why a request would get what it would get. A readable walk, or JSON. Exit code 0
 //! when the request is served, 1 when it is refused, 2 when the command line is wrong.
 
-use crate::base::Dialect;
+use crate::base::{Dialect, secret};
 use crate::cli::args::Explain;
 use crate::cli::input::{self, Loaded};
 use crate::cli::paint::{self, Paint};
@@ -14,6 +14,7 @@ use crate::compile::explain::{
 use crate::config::Source;
 use crate::gateway::head::BodySize;
 use crate::gateway::lane::Slow;
+use crate::gateway::query;
 use http::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -172,11 +173,23 @@ impl Url {
     }
 }
 
+/// Path and query, without values that are secrets by their names.
 fn target(request: &Request) -> String {
     let mut target = String::from_utf8_lossy(&request.path).into_owned();
-    if let Some(query) = &request.query {
-        target.push('?');
-        target.push_str(&String::from_utf8_lossy(query));
+    for (at, pair) in request
+        .query
+        .iter()
+        .flat_map(|query| query.split(|&b| b == b'&'))
+        .enumerate()
+    {
+        target.push(if at == 0 { '?' } else { '&' });
+        let secret =
+            query::pairs(pair).any(|(name, _)| secret::hides(&String::from_utf8_lossy(&name)));
+        let pair = String::from_utf8_lossy(pair);
+        match pair.split_once('=').filter(|_| secret) {
+            Some((name, _)) => target.push_str(&format!("{name}=…")),
+            None => target.push_str(&pair),
+        }
     }
     target
 }

@@ -2,7 +2,7 @@
 //!
 //! KrakenD stops at its first finding and names no line.
 
-use crate::base::{Code, Problem, Report, Severity};
+use crate::base::{Code, Problem, Report, Severity, secret};
 use crate::cli::paint::{self, Paint};
 use crate::config::Source;
 use crate::config::template::origin::Spot;
@@ -149,7 +149,8 @@ fn paragraph(problem: &Problem, source: &Source, paint: Paint) -> String {
         ..
     }) = spot
     {
-        let (shown, caret) = excerpt(text, column);
+        let secret = problem.pointer.split('/').any(|token| secret::hides(token));
+        let (shown, caret) = excerpt(&secret::masked(text, secret), column);
         let gutter = format!("{line:>6} | ");
         out.push_str(&format!("{}{shown}\n", paint.dim(&gutter)));
         let arrow = match problem.severity {

@@ -6,8 +6,8 @@ mod backends;
 mod endpoints;
 mod extras;
 
-use crate::base::Dialect;
 use crate::base::problem::pointer_join;
+use crate::base::{Dialect, secret};
 use crate::component::hanzo::edge;
 use crate::config::document::Service;
 use crate::config::{Document, duration};
@@ -186,19 +186,8 @@ fn span(span: Duration) -> String {
 
 /// A setting's value for people, short; what its name says to be secret is not shown.
 pub fn shown(key: &str, value: &Value) -> String {
-    const SECRET: [&str; 6] = [
-        "secret",
-        "password",
-        "passphrase",
-        "token",
-        "credential",
-        "private",
-    ];
-    let name = key.to_ascii_lowercase();
-    let is_key =
-        name == "key" || name == "keys" || name.ends_with("_key") || name.ends_with("api_key");
     let hides = value.is_string() || value.is_array() || value.is_object();
-    if hides && (is_key || SECRET.iter().any(|word| name.contains(word))) {
+    if hides && secret::hides(key) {
         return "(not shown)".to_owned();
     }
     match value {

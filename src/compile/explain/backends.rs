@@ -3,7 +3,7 @@
 
 use super::route::lossy;
 use super::{Lookup, Outcome, Place, Walk};
-use crate::base::{Dialect, Error, Reason};
+use crate::base::{Dialect, Error, Reason, secret};
 use crate::component::{self, Loss};
 use crate::config;
 use crate::gateway::head::{BodySize, Head};
@@ -303,18 +303,15 @@ impl Call<'_, '_> {
             .fields
             .iter()
             .any(|(n, v)| n.eq_ignore_ascii_case(name.as_str()) && v.as_slice() == value);
-        let secret = [
-            header::AUTHORIZATION,
-            header::COOKIE,
-            header::PROXY_AUTHORIZATION,
-        ]
-        .contains(name)
-            || ["key", "token", "secret"]
-                .iter()
-                .any(|word| name.as_str().contains(word));
         let mut value = lossy(value);
-        if secret && value.chars().count() > 12 {
-            value = format!("{}…", value.chars().take(12).collect::<String>());
+        if secret::hides(name.as_str()) {
+            // What kind of credentials they are may be shown, and nothing of them.
+            let known = |scheme: &&str| ["Bearer", "Basic"].contains(scheme);
+            let scheme = value.split_once(' ').map(|(scheme, _)| scheme);
+            value = match scheme.filter(known) {
+                Some(scheme) => format!("{scheme} …"),
+                None => "…".to_owned(),
+            };
         }
         Sent {
             name: name.as_str().to_owned(),
