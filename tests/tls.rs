@@ -23,7 +23,7 @@ use super::support::{Gateway, Head, Origin, PATIENCE, eventually};
 /// An authority and what it has signed, as PEM files in a folder.
 pub(crate) struct Certificates {
     folder: TempDir,
-    issuer: Issuer<'static, KeyPair>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Certificates {
@@ -43,11 +43,13 @@ impl Certificates {
     /// Signs a certificate for names; the files are `<file>.pem` and `<file>.key`.
     pub(crate) fn sign(&self, file: &str, names: &[&str]) {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.sign_all(file, &CertificateParams::new(names).unwrap());
+    }
+
+    /// Signs a certificate that says more.
+    pub(crate) fn sign_all(&self, file: &str, params: &CertificateParams) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &self.issuer)
-            .unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         fs::write(self.path(&format!("{file}.pem")), certificate.pem()).unwrap();
         fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).unwrap();
     }
@@ -56,7 +58,7 @@ impl Certificates {
         self.folder.path().join(file)
     }
 
-    fn key(&self, file: &str) -> Value {
+    pub(crate) fn key(&self, file: &str) -> Value {
         json!({
             "public_key": self.path(&format!("{file}.pem")), "private_key": self.path(&format!("{file}.key")),
         })

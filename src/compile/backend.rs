@@ -32,6 +32,8 @@ pub struct Place<'a> {
     pub index: usize,
     /// The endpoint as components know it.
     pub at: &'a At,
+    /// Parameters of the query that no backend gets.
+    pub hidden_query: &'a [String],
 }
 
 /// A backend, and whether it is called beside the others.
@@ -99,7 +101,8 @@ pub fn compile(
             Arc::clone(&scope.strip),
             scope.draft.router.hide_version_header,
         ),
-        query: QueryFilter::compile(&endpoint.input_query_strings, &written.input_query_strings),
+        query: QueryFilter::compile(&endpoint.input_query_strings, &written.input_query_strings)
+            .without(place.hidden_query),
         own_query: match written.input_query_strings.as_slice() {
             [] => QueryFilter::All,
             own => QueryFilter::compile(own, own),

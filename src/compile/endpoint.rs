@@ -61,6 +61,7 @@ pub fn compile(
             wildcard,
             index,
             at: &draft.at,
+            hidden_query: &draft.hidden_query,
         };
         let Compiled { backend, shadow } = backend::compile(one, &place, tasks, scope);
         match shadow {
@@ -97,7 +98,7 @@ pub fn compile(
             },
             flatmap: draft.flatmap,
             statics: draft.statics,
-            staged: around(draft.pipe, written, scope),
+            staged: around(draft.pipe, &draft.hidden_query, written, scope),
             shadow: beside(shadows, shadow_timeout),
             backends: backends.into(),
         })
@@ -139,6 +140,7 @@ fn heads<'a>(
 /// The stages around the pipe, with what makes the request that they see.
 fn around(
     stages: Vec<Box<dyn PipeStage>>,
+    hidden: &[String],
     written: &config::Endpoint,
     scope: &Scope<'_>,
 ) -> Option<Box<Staged>> {
@@ -154,7 +156,7 @@ fn around(
             Arc::clone(&scope.strip),
             scope.draft.router.hide_version_header,
         ),
-        query: QueryFilter::compile(&written.input_query_strings, &[]),
+        query: QueryFilter::compile(&written.input_query_strings, &[]).without(hidden),
     }))
 }
 

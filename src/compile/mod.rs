@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod backend;
+pub mod clients;
 pub mod components;
 pub mod diff;
 pub mod endpoint;
@@ -86,6 +87,8 @@ pub struct Listen {
     pub h2c: bool,
     /// Certificates, when the listener speaks TLS.
     pub tls: Option<crate::config::document::Tls>,
+    /// Whether clients are asked for certificates although none has to have one.
+    pub asks_clients: bool,
     /// How long requests may finish at shutdown; zero for the default.
     pub drain: Duration,
     /// What to log, when the file says so.
@@ -168,6 +171,7 @@ pub fn compile(
     let router = router(&endpoints, &builtins, document, &draft, dialect, report);
     let health = health(&endpoints, &draft, document, report);
     transport::prepare_tls(&client, &endpoints, report);
+    let asks_clients = clients::asks(document, report);
     if report.has_errors() {
         return None;
     }
@@ -213,6 +217,7 @@ pub fn compile(
         ip: doc.listen_ip,
         h2c: doc.use_h2c || draft.router.use_h2c,
         tls: doc.tls.clone().filter(|tls| !tls.disabled),
+        asks_clients,
         drain: doc.max_shutdown_wait_time,
         logging: draft.logging,
         ca_file: doc

@@ -6,10 +6,11 @@
 //! added without its fields being stripped. What the document names counts as well where nothing is made of it: at
 //! endpoints that are skipped, and of components that are not implemented yet.
 
+use crate::base::Report;
 use crate::component::{EndpointDraft, ServiceDraft};
-use crate::config::{Document, Extra};
+use crate::config::settings::Settings;
+use crate::config::{Document, Extra, weak};
 use crate::gateway::headers::StripSet;
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What services behind this gateway trust even when the file names no claims.
@@ -37,36 +38,40 @@ fn named(document: &Document) -> BTreeSet<String> {
 }
 
 fn collect(extra: &Extra, names: &mut BTreeSet<String>) {
+    // Read as components read it, whatever the case of a key and the type of a value; they report what is wrong.
+    let mut unheard = Report::default();
     for namespace in &extra.0 {
+        let mut settings = Settings::new(&namespace.value, "", &mut unheard);
         match namespace.name.as_str() {
-            "auth/validator" => propagated(&namespace.value, names),
+            "auth/validator" => propagated(&settings, names),
             "hanzo/auth" => {
-                if let Some(claims) = namespace.value.get("claims").and_then(Value::as_object) {
-                    names.extend(claims.values().filter_map(Value::as_str).map(str::to_owned));
-                }
+                names.extend(fields(&mut settings, "claims"));
                 for part in ["jwt", "introspection", "api_key"] {
-                    if let Some(part) = namespace.value.get(part) {
-                        propagated(part, names);
+                    if let Some(mut part) = settings.object(part) {
+                        propagated(&part, names);
+                        names.extend(fields(&mut part, "claims"));
                     }
                 }
             }
-            "auth/api-keys" => {
-                let role = namespace
-                    .value
-                    .get("propagate_role")
-                    .and_then(Value::as_str);
-                names.extend(role.map(str::to_owned));
-            }
+            "auth/api-keys" => names.extend(settings.string("propagate_role")),
+            "auth/basic" => names.extend(settings.string("propagate_user")),
+            "hanzo/mtls" => names.extend(fields(&mut settings, "headers")),
             _ => {}
         }
     }
 }
 
+/// The names of an object that says what becomes which field.
+fn fields(settings: &mut Settings<'_>, key: &str) -> Vec<String> {
+    let pairs = settings.string_map(key);
+    pairs.into_iter().map(|(_, name)| name).collect()
+}
+
 /// `propagate_claims`: pairs of claim and field name.
-fn propagated(settings: &Value, names: &mut BTreeSet<String>) {
-    let pairs = settings.get("propagate_claims").and_then(Value::as_array);
-    for pair in pairs.into_iter().flatten() {
-        names.extend(pair.get(1).and_then(Value::as_str).map(str::to_owned));
+fn propagated(settings: &Settings<'_>, names: &mut BTreeSet<String>) {
+    let pairs = settings.value("propagate_claims").map(weak::list);
+    for pair in pairs.unwrap_or_default().iter() {
+        names.extend(pair.get(1).and_then(|name| weak::string(name).ok()));
     }
 }
 
@@ -75,7 +80,7 @@ mod tests {
     use super::*;
     use crate::config::{Endpoint, Namespace};
     use http::HeaderName;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn extra(name: &str, value: Value) -> Extra {
         Extra(vec![Namespace {
@@ -106,17 +111,42 @@ mod tests {
     #[test]
     fn finds_every_name_that_can_be_minted() {
         let mut document = Document::default();
-        document.service.extra_config = extra("hanzo/auth", json!({"claims": {"tier": "X-Tier"}}));
-        document.service.endpoints.push(Endpoint {
-            extra_config: extra(
+        document.service.extra_config = extra(
+            "hanzo/auth",
+            json!({"Claims": {"tier": "X-Tier"}, "JWT": {"propagate_Claims": [["a", "X-A"]]}}),
+        );
+        for own in [
+            extra(
                 "auth/validator",
-                json!({"propagate_claims": [["a.b", "x-deep"], 7]}),
+                json!({"Propagate_claims": [["a.b", "x-deep"], 7, ["n", 5]]}),
             ),
-            ..Endpoint::default()
-        });
+            extra("auth/api-keys", json!({"propagate_role": "X-Role"})),
+            extra("auth/basic", json!({"PROPAGATE_USER": "X-Name"})),
+            extra("hanzo/mtls", json!({"headers": {"subject": "X-Client"}})),
+        ] {
+            document.service.endpoints.push(Endpoint {
+                extra_config: own,
+                ..Endpoint::default()
+            });
+        }
         let names = named(&document);
-        for name in ["X-User-ID", "X-Org-ID", "X-Scopes", "X-Tier", "x-deep"] {
+        for name in [
+            "X-User-ID",
+            "X-Org-ID",
+            "X-Scopes",
+            "X-Tier",
+            "X-A",
+            "x-deep",
+            "5",
+            "X-Role",
+            "X-Name",
+            "X-Client",
+        ] {
             assert!(names.contains(name), "{name}");
         }
     }
 }
+
+#[cfg(test)]
+#[path = "strip_tests.rs"]
+mod property;

@@ -132,6 +132,8 @@ pub struct EndpointDraft {
     pub head: Vec<Box<dyn HeadStage>>,
     /// Stages around this endpoint's pipe.
     pub pipe: Vec<Box<dyn PipeStage>>,
+    /// Parameters of the query that no backend gets: they are secrets.
+    pub hidden_query: Vec<String>,
     /// `proxy.static`.
     pub statics: Option<Statics>,
     /// `proxy.flatmap_filter`.

@@ -133,6 +133,9 @@ pub static COMPONENTS: &[Component] = &[
     auth::public::COMPONENT,
     hanzo::auth::COMPONENT,
     auth::validator::COMPONENT,
+    auth::api_keys::COMPONENT,
+    auth::basic::COMPONENT,
+    hanzo::mtls::COMPONENT,
     // Behind authentication: a 401 costs nobody a token.
     hanzo::ratelimit::COMPONENT,
     // It has a say about the claims that a validator finds.

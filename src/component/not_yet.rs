@@ -41,8 +41,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("ai/mcp", &[S, E], Function),
     row("async/amqp", &[A], Function),
     row("async/kafka", &[A], Function),
-    row("auth/api-keys", &[S, E], Protection),
-    row("auth/basic", &[S, E], Protection),
     row("auth/gcp", &[B], Function),
     row("auth/ntlm", &[B], Function),
     row("auth/signer", &[E], Function),
@@ -111,7 +109,7 @@ mod tests {
     #[test]
     fn the_table_is_sorted_so_that_it_can_be_searched() {
         assert!(NOT_YET.windows(2).all(|w| w[0].name < w[1].name));
-        assert!(find("auth/revoker").is_some_and(|n| n.loss == Loss::Protection));
+        assert!(find("security/policies").is_some_and(|n| n.loss == Loss::Protection));
         assert!(find("router").is_none());
     }
 }

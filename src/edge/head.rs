@@ -2,8 +2,12 @@
 
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::{HeadInfo, Span};
+use crate::net::Certificate;
+use crate::net::server_tls::certificate;
 use http::{HeaderName, Method};
+use pingora::protocols::tls::SslDigest;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A checked head and where its fields stand.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +18,7 @@ pub struct WireHead<'a> {
     path: &'a [u8],
     query: Option<&'a [u8]>,
     peer: IpAddr,
-    secure: bool,
+    tls: Option<&'a SslDigest>,
 }
 
 impl<'a> WireHead<'a> {
@@ -24,7 +28,7 @@ impl<'a> WireHead<'a> {
         info: &'a HeadInfo,
         spans: &'a [Span],
         peer: IpAddr,
-        secure: bool,
+        tls: Option<&'a SslDigest>,
     ) -> Self {
         let target = raw.get(info.target.clone()).unwrap_or_default();
         let (path, query) = match target.iter().position(|&b| b == b'?') {
@@ -38,7 +42,7 @@ impl<'a> WireHead<'a> {
             path,
             query,
             peer,
-            secure,
+            tls,
         }
     }
 
@@ -94,7 +98,11 @@ impl Head for WireHead<'_> {
     }
 
     fn secure(&self) -> bool {
-        self.secure
+        self.tls.is_some()
+    }
+
+    fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.tls.and_then(certificate)
     }
 
     fn version(&self) -> &'static str {
@@ -119,7 +127,7 @@ mod tests {
         let info = check_head_noting(raw, &Limits::default(), &mut spans)
             .unwrap()
             .unwrap();
-        let head = WireHead::new(raw, &info, &spans, [127, 0, 0, 1].into(), false);
+        let head = WireHead::new(raw, &info, &spans, [127, 0, 0, 1].into(), None);
         assert_eq!(
             (head.path(), head.query()),
             (&b"/a%20b"[..], Some(&b"c=d"[..]))

@@ -103,7 +103,13 @@ impl Lane {
         keep: bool,
     ) -> After {
         let mut x = Exchange::new(gateway, Arc::clone(&self.draining));
-        let head = WireHead::new(&line.held, info, &room.spans, line.peer, line.secure);
+        let head = WireHead::new(
+            &line.held,
+            info,
+            &room.spans,
+            line.peer,
+            line.tls.as_deref(),
+        );
         x.edits.answer = std::mem::take(&mut room.edits);
         let Some(routed) = routed(&head, &mut x) else {
             room.edits = std::mem::take(&mut x.edits.answer);
@@ -182,7 +188,7 @@ impl Visit<'_> {
             self.info,
             &self.room.spans,
             line.peer,
-            line.secure,
+            line.tls.as_deref(),
         )
     }
 
@@ -282,7 +288,13 @@ impl Visit<'_> {
     ) -> Result<Written, Failed> {
         let begun = self.bytes.get(self.info.end..).unwrap_or_default();
         let (line, spans) = (&self.line, &self.room.spans);
-        let head = WireHead::new(&self.bytes, self.info, spans, line.peer, line.secure);
+        let head = WireHead::new(
+            &self.bytes,
+            self.info,
+            spans,
+            line.peer,
+            line.tls.as_deref(),
+        );
         let out = &mut self.room.out;
         let written = wire::request(&head, (begun, &self.fed), x, (backend, target), out).await;
         written.map_err(|(entered, error)| {
@@ -344,7 +356,9 @@ impl Visit<'_> {
         };
         let line = &mut *self.line;
         let spans = &self.room.spans;
-        let head = WireHead::new(&self.bytes, self.info, spans, line.peer, line.secure);
+        // The line itself is needed for waiting.
+        let tls = line.tls.clone();
+        let head = WireHead::new(&self.bytes, self.info, spans, line.peer, tls.as_deref());
         let composed = {
             let inbound = Inbound {
                 ctx: &x.ctx,

@@ -10,6 +10,7 @@ use crate::gateway::live::Live;
 use crate::gateway::snapshot::Gateway;
 use bytes::BytesMut;
 use pingora::protocols::Stream;
+use pingora::protocols::tls::SslDigest;
 use pingora::server::ShutdownWatch;
 use std::future::poll_fn;
 use std::io;
@@ -40,8 +41,8 @@ pub struct Line {
     pub timer: Timer,
     /// The other end.
     pub peer: IpAddr,
-    /// Whether it is encrypted.
-    pub secure: bool,
+    /// What is known of its encryption; `None` in clear.
+    pub tls: Option<Arc<SslDigest>>,
     /// When its last request ended: now, as far as the wait for the next one is concerned.
     pub seen: Option<Instant>,
     /// Ends when the process begins to end.
@@ -77,7 +78,7 @@ pub fn head_timeout(limits: &Limits) -> Duration {
 impl Line {
     /// A connection that has said nothing yet.
     pub fn new(stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) -> Self {
-        let secure = stream.get_ssl_digest().is_some();
+        let tls = stream.get_ssl_digest();
         let mut watch = shutdown.clone();
         let closing = async move {
             let _ = watch.wait_for(|down| *down).await;
@@ -87,7 +88,7 @@ impl Line {
             held: BytesMut::new(),
             timer: Timer::default(),
             peer,
-            secure,
+            tls,
             seen: None,
             closing: Some(Box::pin(closing)),
         }

@@ -1,7 +1,9 @@
 //! A request head as policy sees it: never Pingora's types, so that every lane shares one policy.
 
+use crate::net::Certificate;
 use http::{HeaderName, Method};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What is known of a body before it is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,10 @@ pub trait Head: Send + Sync {
     fn peer(&self) -> IpAddr;
     /// Whether the connection to the client is encrypted.
     fn secure(&self) -> bool;
+    /// The certificate that the client has shown, if the listener asks for one. TLS has verified it.
+    fn certificate(&self) -> Option<&Arc<Certificate>> {
+        None
+    }
     /// The HTTP version as in `Via`: `1.0`, `1.1` or `2`.
     fn version(&self) -> &'static str;
     /// The body to come.

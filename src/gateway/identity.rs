@@ -7,6 +7,7 @@ use crate::gateway::ctx::Ctx;
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// How somebody proved who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,7 +172,33 @@ pub trait ClaimStage: Send + Sync {
     fn check(&self, claims: &Object) -> Result<(), Error>;
 }
 
+impl Identity {
+    /// Somebody who proved who they are twice: the first proof says who it is, the second adds what the first does not say.
+    fn and(&self, other: &Self) -> Self {
+        let told = |name: &HeaderName| self.minted.iter().any(|field| field.name == *name);
+        let more = other.minted.iter().filter(|field| !told(&field.name));
+        let own = !self.claims.is_empty();
+        Self {
+            proof: self.proof.or(other.proof),
+            subject: self.subject.clone().or_else(|| other.subject.clone()),
+            org: self.org.clone().or_else(|| other.org.clone()),
+            tier: self.tier.clone().or_else(|| other.tier.clone()),
+            key: self.key.or(other.key),
+            claims: if own { &self.claims } else { &other.claims }.clone(),
+            minted: self.minted.iter().chain(more).cloned().collect(),
+        }
+    }
+}
+
 impl Ctx {
+    /// Notes who calls. Who proved it already stays who they are, and backends are told what both proofs say.
+    pub fn prove(&mut self, who: Arc<Identity>) {
+        self.identity = Some(match self.identity.take() {
+            None => who,
+            Some(first) => Arc::new(first.and(&who)),
+        });
+    }
+
     /// Asks those who have a say about claims, the service's before the endpoint's. Whoever verifies a token asks this
     /// for each request, also when it remembers the token.
     ///
@@ -181,5 +208,57 @@ impl Ctx {
         let own = self.endpoint().map_or(&[][..], |endpoint| &endpoint.claims);
         let mut all = self.gateway.service.claims.iter().chain(own);
         all.try_for_each(|stage| stage.check(claims))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minted(name: &'static str, value: &'static str) -> Minted {
+        Minted {
+            name: HeaderName::from_static(name),
+            values: Box::new([HeaderValue::from_static(value)]),
+            unlisted: false,
+        }
+    }
+
+    #[test]
+    fn the_first_proof_says_who_it_is_and_the_second_adds_to_it() {
+        let first = Identity {
+            proof: Some(Proof::Jwt),
+            subject: Some("ann".into()),
+            claims: Object::with("sub", Value::string("ann")),
+            minted: Box::new([minted("x-user", "ann")]),
+            ..Identity::default()
+        };
+        let second = Identity {
+            proof: Some(Proof::Certificate),
+            subject: Some("CN=host".into()),
+            org: Some("o".into()),
+            minted: Box::new([minted("x-user", "host"), minted("x-cert", "host")]),
+            ..Identity::default()
+        };
+        let both = first.and(&second);
+        assert_eq!(both.proof, Some(Proof::Jwt));
+        assert_eq!(both.subject.as_deref(), Some("ann"));
+        assert_eq!(both.org.as_deref(), Some("o"));
+        assert_eq!(
+            both.claim_text("sub", Dialect::Native).as_deref(),
+            Some("ann")
+        );
+        let told: Vec<_> = both
+            .minted
+            .iter()
+            .map(|field| field.values[0].clone())
+            .collect();
+        assert_eq!(told, ["ann", "host"]);
+        assert_eq!(
+            second
+                .and(&first)
+                .claim_text("sub", Dialect::Native)
+                .as_deref(),
+            Some("ann")
+        );
     }
 }

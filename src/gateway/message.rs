@@ -9,10 +9,11 @@ use crate::base::{Error, Reason};
 use crate::body::Data;
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::headers::Fields;
-use crate::net::Incoming;
+use crate::net::{Certificate, Incoming};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A request on its way to the backends.
 #[derive(Clone, Debug)]
@@ -95,6 +96,7 @@ pub struct Rewritten {
     pub body: BodyRead,
     peer: IpAddr,
     secure: bool,
+    certificate: Option<Arc<Certificate>>,
     version: &'static str,
 }
 
@@ -127,6 +129,7 @@ impl Rewritten {
             body: BodyRead::Not(head.body()),
             peer: head.peer(),
             secure: head.secure(),
+            certificate: head.certificate().cloned(),
             version: head.version(),
         }
     }
@@ -166,6 +169,10 @@ impl Head for Rewritten {
 
     fn secure(&self) -> bool {
         self.secure
+    }
+
+    fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
     }
 
     fn version(&self) -> &'static str {

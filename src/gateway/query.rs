@@ -21,6 +21,8 @@ pub enum QueryFilter {
     All,
     /// These names, exactly.
     Listed(Box<[Box<str>]>),
+    /// Everything that can be parsed but these names: they are for the gateway alone.
+    AllBut(Box<[Box<str>]>),
 }
 
 impl QueryFilter {
@@ -48,12 +50,35 @@ impl QueryFilter {
         }
     }
 
+    /// The same filter, which lets none of these names pass.
+    #[must_use]
+    pub fn without(self, hidden: &[String]) -> Self {
+        if hidden.is_empty() {
+            return self;
+        }
+        let boxed = || hidden.iter().map(|name| name.as_str().into()).collect();
+        match self {
+            Self::None => Self::None,
+            Self::All => Self::AllBut(boxed()),
+            Self::AllBut(names) => {
+                Self::AllBut(names.into_iter().chain(Vec::from(boxed())).collect())
+            }
+            Self::Listed(names) => {
+                let left = names
+                    .into_iter()
+                    .filter(|name| !hidden.iter().any(|hidden| **hidden == **name));
+                Self::Listed(left.collect())
+            }
+        }
+    }
+
     /// Whether a decoded name passes.
     pub fn passes(&self, name: &[u8]) -> bool {
         match self {
             Self::None => false,
             Self::All => true,
             Self::Listed(names) => names.iter().any(|n| n.as_bytes() == name),
+            Self::AllBut(names) => !names.iter().any(|n| n.as_bytes() == name),
         }
     }
 

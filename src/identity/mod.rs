@@ -8,6 +8,7 @@ pub mod bearer;
 pub mod chain;
 pub mod claims;
 pub mod collapse;
+pub mod digests;
 pub mod gob;
 pub mod introspection;
 pub mod jose;
@@ -16,8 +17,10 @@ pub mod keys;
 pub mod lease;
 pub mod memory;
 pub mod mint;
+pub mod passwords;
 pub mod revoked;
 pub mod rules;
+pub mod static_keys;
 pub mod verifier;
 pub mod vouching;
 

@@ -9,6 +9,7 @@
 //! are not done here.
 
 pub mod balance;
+pub mod certificate;
 pub mod client;
 pub mod connect;
 pub mod deadline;
@@ -45,6 +46,7 @@ mod client_tests;
 mod tls_tests;
 
 pub use balance::{Balance, Lent, Pool, Tried};
+pub use certificate::Certificate;
 pub use client::{BodySource, Client, ClientOptions, OutBody, Outgoing};
 pub use deadline::Deadline;
 pub use dns::{Host, Resolver};

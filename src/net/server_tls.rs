@@ -3,17 +3,22 @@
 //! Different from KrakenD: the native dialect allows TLS 1.2 by default, and every problem of a file stops
 //! the start instead of ending it with exit code 0 later.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use pingora::listeners::tls::Acceptor;
+use async_trait::async_trait;
+use pingora::listeners::TlsAccept;
+use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::protocols::tls::{SslDigest, TlsRef};
 use pingora::tls::{
     CertificateDer, ClientHello, CryptoProvider, ResolvesServerCert, RootCertStore, ServerConfig,
-    ServerName, WebPkiClientVerifier, load_ca_file_into_store, load_certs_and_key_files,
-    load_native_certs, sign::CertifiedKey, version,
+    ServerName, TlsAcceptor, WebPkiClientVerifier, load_ca_file_into_store,
+    load_certs_and_key_files, load_native_certs, sign::CertifiedKey, version,
 };
 use webpki::EndEntityCert;
 
+use super::certificate::Certificate;
 use super::tls::provider_of;
 
 /// What the listener's section says.
@@ -40,6 +45,8 @@ pub struct ClientCa {
     pub files: Vec<String>,
     /// The system's roots too.
     pub system: bool,
+    /// Clients may come without a certificate; what they show must be good all the same.
+    pub optional: bool,
 }
 
 /// Reads all files and makes an acceptor with HTTP/2 and HTTP/1.1.
@@ -62,15 +69,49 @@ pub fn acceptor(options: &ServerTls) -> Result<Arc<Acceptor>, String> {
         None => builder.with_no_client_auth(),
         Some(ca) => {
             let roots = Arc::new(client_roots(ca, options)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            let verifier = if ca.optional {
+                verifier.allow_unauthenticated()
+            } else {
+                verifier
+            };
+            let verifier = verifier
                 .build()
                 .map_err(|error| format!("tls: no usable client certificate authority: {error}"))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_cert_resolver(certs);
+    let mut config = builder.with_cert_resolver(Arc::clone(&certs) as _);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(Acceptor::from_server_config(Arc::new(config))))
+    if options.client_ca.is_none() {
+        return Ok(Arc::new(Acceptor::from_server_config(Arc::new(config))));
+    }
+    let fault = |error: Box<pingora::Error>| format!("tls: {error}");
+    let mut settings = TlsSettings::with_callbacks(Box::new(Reader)).map_err(fault)?;
+    settings.set_cert_resolver(certs);
+    let mut acceptor = settings.build();
+    // Only the settings take a call-back, and only a configuration says all that the file says.
+    acceptor.acceptor = TlsAcceptor::from(Arc::new(config));
+    Ok(Arc::new(acceptor))
+}
+
+/// Reads the certificate of each client once its handshake is done.
+struct Reader;
+
+#[async_trait]
+impl TlsAccept for Reader {
+    async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Shown> {
+        let certificate = Certificate::parse(tls.peer_certificate_der()?)?;
+        Some(Arc::new(Arc::new(certificate)))
+    }
+}
+
+/// What Pingora keeps for a connection.
+type Shown = Arc<dyn Any + Send + Sync>;
+
+/// The certificate that the client of a connection has shown.
+pub fn certificate(tls: &SslDigest) -> Option<&Arc<Certificate>> {
+    tls.extension.get()
 }
 
 /// As in KrakenD, the listener's own certificates vouch for clients too.

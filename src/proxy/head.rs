@@ -1,11 +1,14 @@
 //! A request head of Pingora's as policy sees it.
 
 use crate::gateway::head::{BodySize, Head};
+use crate::net::Certificate;
+use crate::net::server_tls::certificate;
 use http::{HeaderName, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A view on the session's head; made anew where it is needed, copies nothing.
 #[derive(Debug)]
@@ -16,6 +19,7 @@ pub struct SessionHead<'a> {
     host: &'a [u8],
     peer: IpAddr,
     secure: bool,
+    certificate: Option<&'a Arc<Certificate>>,
     body: BodySize,
 }
 
@@ -32,15 +36,17 @@ impl<'a> SessionHead<'a> {
                 .get(header::HOST)
                 .map_or(&b""[..], |v| v.as_bytes()),
         };
+        let tls = session
+            .digest()
+            .and_then(|d: &Digest| d.ssl_digest.as_ref());
         Self {
             request,
             path,
             query,
             host,
             peer: super::ip_of(session.client_addr().and_then(|a| a.as_inet().copied())),
-            secure: session
-                .digest()
-                .is_some_and(|d: &Digest| d.ssl_digest.is_some()),
+            secure: tls.is_some(),
+            certificate: tls.and_then(|tls| certificate(tls)),
             body: body_size(request, has_body),
         }
     }
@@ -107,6 +113,10 @@ impl Head for SessionHead<'_> {
 
     fn secure(&self) -> bool {
         self.secure
+    }
+
+    fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate
     }
 
     fn version(&self) -> &'static str {

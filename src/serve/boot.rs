@@ -112,7 +112,8 @@ pub fn start(
     }
     let tls = match &listen.tls {
         Some(tls) => {
-            Some(server_tls::acceptor(&tls_options(tls, dialect)).map_err(StartError::Tls)?)
+            let options = tls_options(tls, listen.asks_clients, dialect);
+            Some(server_tls::acceptor(&options).map_err(StartError::Tls)?)
         }
         None => None,
     };
@@ -269,7 +270,11 @@ fn make_private(dir: &std::path::Path) -> std::io::Result<()> {
         .create(dir)
 }
 
-fn tls_options(tls: &crate::config::document::Tls, dialect: Dialect) -> server_tls::ServerTls {
+fn tls_options(
+    tls: &crate::config::document::Tls,
+    asks_clients: bool,
+    dialect: Dialect,
+) -> server_tls::ServerTls {
     let ids = |ids: &[u64]| {
         ids.iter()
             .filter_map(|&id| u16::try_from(id).ok())
@@ -286,9 +291,19 @@ fn tls_options(tls: &crate::config::document::Tls, dialect: Dialect) -> server_t
         tls12_only: tls.max_version == "TLS12",
         cipher_suites: ids(&tls.cipher_suites),
         groups: ids(&tls.curve_preferences),
-        client_ca: tls.enable_mtls.then(|| server_tls::ClientCa {
-            files: tls.ca_certs.clone(),
-            system: !tls.disable_system_ca_pool,
-        }),
+        client_ca: match (tls.enable_mtls, asks_clients) {
+            (true, _) => Some(server_tls::ClientCa {
+                files: tls.ca_certs.clone(),
+                system: !tls.disable_system_ca_pool,
+                optional: false,
+            }),
+            // Who only wants to know somebody believes those that the file names, and not half of the world.
+            (false, true) => Some(server_tls::ClientCa {
+                files: tls.ca_certs.clone(),
+                system: false,
+                optional: true,
+            }),
+            (false, false) => None,
+        },
     }
 }

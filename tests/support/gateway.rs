@@ -241,6 +241,11 @@ impl Gateway {
         self.folder.path()
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.run.child.id()
+    }
+
     /// A new connection to it.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.port)

@@ -208,7 +208,12 @@ fn any_token(facts: &Facts<'_>) -> Places {
     at(open.map(|(pointer, _)| pointer).collect())
 }
 
-const LOCKS: &[&str] = &["auth/validator", "auth/basic", "auth/api-keys"];
+const LOCKS: &[&str] = &[
+    "auth/validator",
+    "auth/basic",
+    "auth/api-keys",
+    "hanzo/mtls",
+];
 
 fn locked(endpoint: &Endpoint) -> bool {
     LOCKS
@@ -230,7 +235,7 @@ fn meant_open(endpoint: &Endpoint) -> bool {
 
 fn forgotten(facts: &Facts<'_>) -> Places {
     // Where the service itself locks every door there is nothing to forget.
-    if facts.any_global(&["hanzo/auth", "auth/basic"]) || !facts.endpoints().iter().any(locked) {
+    if facts.any_global(&["hanzo/auth", "hanzo/mtls"]) || !facts.endpoints().iter().any(locked) {
         return None;
     }
     at(facts.endpoints_where(|endpoint| !locked(endpoint) && !meant_open(endpoint)))

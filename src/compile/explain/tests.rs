@@ -20,7 +20,7 @@ pub(super) const FILE: &str = r#"{
     },
     {
       "endpoint": "/upload", "method": "POST", "output_encoding": "no-op",
-      "extra_config": {"hanzo/limits": {"max_body": 10}, "auth/api-keys": {}},
+      "extra_config": {"hanzo/limits": {"max_body": 10}, "security/policies": {}},
       "backend": [{"url_pattern": "/up"}]
     },
     {"endpoint": "/lost", "backend": [{"url_pattern": "/", "host": ["ftp://x"], "disable_host_sanitize": true}]}
@@ -211,11 +211,10 @@ fn names_what_would_run_but_is_not_implemented() {
     );
     let found = ask(&request("POST", "/upload", &[]));
     assert!(
-        step(&found, "auth/api-keys")
+        step(&found, "security/policies")
             .text
             .contains("guard this endpoint")
     );
-    assert!(found.steps.iter().all(|step| step.name != "authentication"));
 }
 
 #[test]

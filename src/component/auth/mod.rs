@@ -1,6 +1,8 @@
 //! The family `auth/*`: who may come in, and as whom the gateway calls backends.
 
+pub mod api_keys;
 pub mod aws_sigv4;
+pub mod basic;
 pub mod client_credentials;
 pub mod public;
 pub mod revoker;

@@ -257,8 +257,23 @@ const REVOKER: &[Field] = &[
 ];
 
 const BASIC: &[Field] = &[
-    field("htpasswd_path", Text, "A file of users."),
-    field("users", Map(&Text), "Users and their bcrypt hashes."),
+    field(
+        "htpasswd_path",
+        Text,
+        "A file of users as `htpasswd -B` writes it; it is read again at each reload.",
+    )
+    .differs("hashes other than bcrypt refuse the file"),
+    field(
+        "users",
+        Map(&Text),
+        "Users and their bcrypt hashes; they stand over those of the file.",
+    ),
+    field(
+        "propagate_user",
+        Text,
+        "The field that tells backends the name.",
+    )
+    .ours(),
 ];
 
 /// The namespaces.
@@ -340,7 +355,12 @@ pub(super) const ENTRIES: &[Entry] = &[
                 "Where a request has its key.",
             )
             .or("header"),
-            field("identifier", Text, "The name of the field or parameter.").or("Authorization"),
+            field(
+                "identifier",
+                Text,
+                "The name of the field or parameter; `key` for a parameter when absent.",
+            )
+            .or("Authorization"),
             field(
                 "hash",
                 Word(&["plain", "fnv128", "sha256", "sha1"]),
@@ -354,7 +374,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 "The field that tells backends the role.",
             ),
         ]),
-        "Keys and what they may.",
+        "Keys and what they may; it locks no endpoint by itself.",
     )
     .enterprise(),
     entry(
@@ -372,12 +392,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         ]),
         "A request needs a key.",
     )
+    .differs("a good key without the roles is 403 in the native dialect; KrakenD answers 401")
     .enterprise(),
     entry(
         "auth/basic",
         &[S, E],
         Object(BASIC),
-        "A request needs a user and a password.",
+        "A request needs a user and a password: at an endpoint; the service's users are for endpoints with an empty block.",
     )
     .enterprise(),
     entry(

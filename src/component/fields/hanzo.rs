@@ -389,6 +389,81 @@ const AUTH_ENDPOINT: &[Field] = &[
     field("roles", List(&Text), "Roles of which a caller needs one."),
 ];
 
+const MTLS_HEADERS: &[Field] = &[
+    field(
+        "subject",
+        Text,
+        "Its distinguished name, as RFC 4514 writes it.",
+    )
+    .eg("X-Client-Subject"),
+    field("common_name", Text, "The first common name of it."),
+    field("issuer", Text, "The distinguished name of who signed it."),
+    field("serial", Text, "Its serial number, in hexadecimal digits."),
+    field("fingerprint", Text, "Its SHA-256, in hexadecimal digits."),
+    field("san_dns", Text, "The names of hosts that it is for."),
+    field(
+        "san_uri",
+        Text,
+        "The URIs that it is for, those of SPIFFE too.",
+    ),
+    field("san_email", Text, "The addresses of mail that it is for."),
+    field("san_ip", Text, "The IP addresses that it is for."),
+];
+
+const MTLS_ALLOW: &[Field] = &[
+    field("subject", List(&Text), "Distinguished names."),
+    field("common_name", List(&Text), "Common names."),
+    field(
+        "issuer",
+        List(&Text),
+        "Distinguished names of who signed it.",
+    ),
+    field("serial", List(&Text), "Serial numbers."),
+    field("fingerprint", List(&Text), "SHA-256 of whole certificates."),
+    field("san_dns", List(&Text), "Names of hosts.").eg("[\"*.clients.example.org\"]"),
+    field("san_uri", List(&Text), "URIs.").eg("[\"spiffe://example.org/ns/*/sa/web\"]"),
+    field("san_email", List(&Text), "Addresses of mail."),
+    field("san_ip", List(&Text), "IP addresses and networks."),
+];
+
+const MTLS_SERVICE: &[Field] = &[
+    field(
+        "headers",
+        Object(MTLS_HEADERS),
+        "What of the certificate becomes which header field towards backends.",
+    ),
+    field(
+        "require",
+        Flag,
+        "A request needs a certificate; otherwise one without passes as nobody.",
+    )
+    .or("true"),
+    field(
+        "allow",
+        Object(MTLS_ALLOW),
+        "Patterns of which a certificate has to fit one: `*` stands for a part, `**` for anything; without them every verified one is let in.",
+    ),
+    field(
+        "crls",
+        List(&Text),
+        "Files of revoked certificates (PEM or DER); they are read again at each reload.",
+    ),
+];
+
+const MTLS_ENDPOINT: &[Field] = &[
+    field(
+        "headers",
+        Object(MTLS_HEADERS),
+        "As at the service, in place of what stands there.",
+    ),
+    field("require", Flag, "As at the service.").or("true"),
+    field(
+        "allow",
+        Object(MTLS_ALLOW),
+        "As at the service, in place of what stands there.",
+    ),
+];
+
 const TIER: &[Field] = &[
     field("per_minute", Min(0), "How fast the bucket refills."),
     field(
@@ -471,6 +546,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("hanzo/auth", &[S], Object(AUTH_SERVICE), "Who may come in, for all endpoints.").own(),
     entry("hanzo/auth", &[E], Object(AUTH_ENDPOINT), "Who may come in at one endpoint.").own(),
     entry("auth/public", &[E], Flag, "The endpoint needs no credentials; the same as `public` in `hanzo/auth`.").own(),
+    entry("hanzo/mtls", &[S], Object(MTLS_SERVICE), "Certificates of clients tell who they are, at every endpoint; `tls` says who vouches for them.").own(),
+    entry("hanzo/mtls", &[E], Object(MTLS_ENDPOINT), "Certificates of clients at one endpoint.").own(),
     entry("hanzo/ratelimit", &[S], Object(LIMIT_SERVICE), "Plans, and a limit for all.").own(),
     entry("hanzo/ratelimit", &[E], Object(&[
         field("rate", Number, "Requests a second."),

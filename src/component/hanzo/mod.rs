@@ -6,6 +6,7 @@ pub mod compat;
 pub mod edge;
 pub mod health;
 pub mod limits;
+pub mod mtls;
 pub mod overload;
 pub mod ratelimit;
 pub mod retry;

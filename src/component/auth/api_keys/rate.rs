@@ -1,0 +1,100 @@
+//! `client_max_rate`: how many requests a second an endpoint takes of one key. The bucket holds a second's worth, one
+//! at least; limits of `qos/ratelimit/router` stand beside it.
+
+use crate::base::{Code, Dialect, Error, Reason};
+use crate::component::EndpointDraft;
+use crate::config::settings::Settings;
+use crate::gateway::ctx::Ctx;
+use crate::gateway::stage::Edits;
+use crate::traffic::limit::callers::{CLEANUP, Callers, SHARDS};
+use crate::traffic::limit::fields::{self, Before, Label};
+use crate::traffic::limit::gate::Crowd;
+use crate::traffic::limit::hits::Hits;
+use crate::traffic::limit::plan::{Cost, Plan};
+use crate::traffic::limit::rate::Rate;
+use crate::traffic::limit::table::{MOST, Moment, Table};
+use http::HeaderValue;
+use std::time::Duration;
+
+/// The limit of each key at one endpoint.
+pub(super) struct KeyRate {
+    crowd: Crowd,
+    cost: Cost,
+    label: Label,
+    policy: Option<HeaderValue>,
+    hits: Hits,
+    native: bool,
+}
+
+/// Reads `client_max_rate`; `None` for no limit.
+pub(super) fn read(
+    s: &mut Settings<'_>,
+    draft: &mut EndpointDraft,
+    dialect: Dialect,
+) -> Option<KeyRate> {
+    let written = s.float("client_max_rate").filter(|rate| *rate != 0.0)?;
+    let burst = if written >= 1.0 {
+        written.ceil() as u64
+    } else {
+        1
+    };
+    let Some(rate) = Rate::new(written, Duration::from_secs(1), burst) else {
+        let message = format!("{written} requests a second is no rate that can be kept");
+        let hint = "write a number above 0.000000001, or 0 for no limit";
+        s.error_hint("client_max_rate", Code::OutOfRange, message, hint);
+        return None;
+    };
+    let plan = Plan {
+        rate: Some(rate),
+        daily: None,
+    };
+    let name = format!(
+        "auth/api-keys {} {} {written}",
+        draft.at.method, draft.at.path
+    );
+    let make = || Callers::new(Table::new(plan, SHARDS, MOST), CLEANUP);
+    let crowd = Crowd::new(draft.env.kept.get_or(&name, make));
+    draft.tasks.push(crowd.task());
+    let label = Label::bucket("client", &rate);
+    let metrics = &draft.env.metrics;
+    Some(KeyRate {
+        crowd,
+        cost: plan.cost(1.0),
+        policy: fields::policy([&label]),
+        label,
+        hits: Hits::new(
+            metrics,
+            Reason::ClientRateExceeded,
+            "client",
+            &draft.at.path,
+        ),
+        native: dialect == Dialect::Native,
+    })
+}
+
+impl KeyRate {
+    /// Takes one request of a key's share, and records what the client is told.
+    ///
+    /// # Errors
+    /// When nothing is left of it.
+    pub(super) fn take(&self, key: &[u8], edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
+        let at = Moment::now();
+        let taken = self.crowd.take(self.crowd.key(0, key), at, self.cost);
+        let (standing, refused) = match taken {
+            Ok(seen) => (seen.map(|seen| seen.standing), None),
+            Err(empty) => (Some(empty.seen.standing), Some(empty.wait)),
+        };
+        if let Some(standing) = standing.filter(|_| self.native) {
+            let told = (&self.label, &standing);
+            let policy = self.policy.as_ref();
+            match refused {
+                Some(_) => fields::refused(edits, told, policy, Before::Beside),
+                None => fields::passed(edits, told, policy, Before::Beside),
+            }
+        }
+        match refused {
+            Some(wait) => Err(self.hits.hit(ctx, at.ticks, wait)),
+            None => Ok(()),
+        }
+    }
+}
