@@ -22,7 +22,7 @@ mod secretbox;
 )]
 mod tests;
 
-pub use fetcher::{FetchFailure, Fetcher, Keys};
+pub use fetcher::{FetchFailure, Fetcher};
 pub use file::read_file;
 pub use options::{SourceEnv, SourceError, SourceOptions};
 pub use secret::Keeper;
@@ -34,6 +34,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use self::asking::Asking;
+use self::fetcher::{Held, Keys};
 use super::jose::{Key, KeyIds, KeySet, Skipped, Token};
 use crate::base::Dialect;
 use crate::gateway::task::{Running, Task};
@@ -68,12 +69,6 @@ pub struct Source {
 /// The keys that count now.
 #[derive(Default)]
 struct Cell(ArcSwapOption<Held>);
-
-/// Keys with the SHA-256 of the text that they were read from.
-struct Held {
-    set: Arc<KeySet>,
-    sum: Option<[u8; 32]>,
-}
 
 /// What a source that is fetched needs besides.
 struct Remote {
@@ -210,14 +205,12 @@ impl Source {
     async fn fetch(&self, remote: &Remote, failures: &mut u32) -> Duration {
         let ticket = remote.asking.begin();
         let host = remote.fetcher.host();
-        let had = || self.held.0.load().as_ref().and_then(|held| held.sum);
-        let pause = match remote.fetcher.keys(had).await {
-            Ok(Keys { set, sum, max_age }) => {
+        let pause = match remote.fetcher.keys(|| self.held.0.load_full()).await {
+            Ok(Keys { held, max_age }) => {
                 *failures = 0;
-                if let Some(set) = set {
-                    told(&set, host);
-                    let set = Arc::new(set);
-                    self.held.0.store(Some(Arc::new(Held { set, sum })));
+                if let Some(held) = held {
+                    told(&held.set, host);
+                    self.held.0.store(Some(Arc::new(held)));
                 }
                 refresh_after(remote.cache, max_age)
             }

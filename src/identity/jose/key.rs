@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::ParsedPublicKey;
 
@@ -14,7 +15,7 @@ use super::public::{Material, text};
 use super::set::KeyIds;
 use super::x5::{self, Thumbprints};
 use crate::base::Dialect;
-use crate::body::{Object, Value};
+use crate::body::{Object, Value, json};
 
 /// A key, with everything prepared for each algorithm that it may be used with. Each algorithm has its own entry,
 /// made from the kind of key that it is for, so that none can be tried on the bytes of another kind.
@@ -22,6 +23,19 @@ pub struct Key {
     kid: Box<str>,
     thumbprints: Thumbprints,
     ways: Box<[(Algorithm, Way)]>,
+    fingerprint: Fingerprint,
+}
+
+/// SHA-256 of the members of a key.
+pub(super) type Fingerprint = [u8; 32];
+
+/// The fingerprint of a key as it is written, whatever the order of its members.
+pub(super) fn fingerprint(jwk: &Object) -> Fingerprint {
+    let mut text = Vec::with_capacity(512);
+    json::encode_object(jwk, &mut text);
+    let sum = digest(&SHA256, &text);
+    // SHA-256 always has 32 bytes.
+    sum.as_ref().try_into().unwrap_or_default()
 }
 
 enum Way {
@@ -67,12 +81,17 @@ impl Key {
             kid: x5::kid(jwk).ok_or("kid")?,
             thumbprints: Thumbprints::read(jwk, &material, dialect)?,
             ways,
+            fingerprint: fingerprint(jwk),
         })
     }
 
     /// The key's own name (`kid`); empty when it has none.
     pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    pub(super) fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     /// What the key is found by.
@@ -115,8 +134,8 @@ fn way(material: &Material, algorithm: Algorithm) -> Option<Way> {
     let Material::Oct(secret) = material else {
         return material.prepare(algorithm).map(Way::Public);
     };
-    let digest = hmac_of(algorithm)?;
-    Some(Way::Secret(Box::new(hmac::Key::new(digest, secret))))
+    let mac = hmac_of(algorithm)?;
+    Some(Way::Secret(Box::new(hmac::Key::new(mac, secret))))
 }
 
 /// The MAC of an algorithm with a shared secret.

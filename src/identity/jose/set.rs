@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::key::Key;
+use super::key::{Fingerprint, Key, fingerprint};
 use super::token::Token;
 use crate::base::Dialect;
 use crate::body::{Object, Value, json};
@@ -126,14 +126,31 @@ impl KeySet {
     /// # Errors
     /// When there is no key in it that could be used.
     pub fn parse(text: &[u8], dialect: Dialect) -> Result<Self, SetError> {
+        Self::following(text, dialect, &Self::default())
+    }
+
+    /// Reads a set that takes the place of another one of the same dialect. Keys that stand in both with the same
+    /// members stay the same objects, so that what was verified with them still is.
+    ///
+    /// # Errors
+    /// When there is no key in it that could be used.
+    pub fn following(text: &[u8], dialect: Dialect, before: &Self) -> Result<Self, SetError> {
+        let known: HashMap<&Fingerprint, &Arc<Key>> = before
+            .keys
+            .iter()
+            .map(|key| (key.fingerprint(), key))
+            .collect();
         let mut set = Self::default();
         for (position, jwk) in jwks(text)?.iter().enumerate() {
             let key = match jwk {
-                Value::Object(jwk) => Key::from_jwk(jwk, dialect),
+                Value::Object(jwk) => match known.get(&fingerprint(jwk)) {
+                    Some(key) => Ok(Arc::clone(key)),
+                    None => Key::from_jwk(jwk, dialect).map(Arc::new),
+                },
                 _ => Err("form"),
             };
             match key {
-                Ok(key) => set.push(Arc::new(key)),
+                Ok(key) => set.push(key),
                 Err(why) => set.skipped.push(Skipped { position, why }),
             }
         }

@@ -46,13 +46,18 @@ pub enum FetchFailure {
 
 /// What a fetch brought.
 #[derive(Debug)]
-pub struct Keys {
+pub(super) struct Keys {
     /// The keys; `None` when they are those that were had.
-    pub set: Option<KeySet>,
-    /// SHA-256 of the text that they were read from.
-    pub sum: Option<[u8; 32]>,
+    pub(super) held: Option<Held>,
     /// How long they count, if the issuer says so.
-    pub max_age: Option<Duration>,
+    pub(super) max_age: Option<Duration>,
+}
+
+/// Keys with the SHA-256 of the text that they were read from.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) set: Arc<KeySet>,
+    pub(super) sum: Option<[u8; 32]>,
 }
 
 /// Fetches an issuer's keys.
@@ -114,25 +119,33 @@ impl Fetcher {
     }
 
     /// Fetches the keys and makes them ready, unless their text is that of those that are had when it comes.
-    ///
-    /// # Errors
-    /// Why there are none.
-    pub async fn keys(&self, had: impl Fn() -> Option<[u8; 32]>) -> Result<Keys, FetchFailure> {
+    pub(super) async fn keys(
+        &self,
+        had: impl Fn() -> Option<Arc<Held>>,
+    ) -> Result<Keys, FetchFailure> {
         let fetched = self.text().await;
         let keys = fetched.and_then(|(text, max_age)| {
-            let sum = digest(&SHA256, &text).as_ref().try_into().ok();
-            let same = sum.is_some() && had() == sum;
-            let set = match same {
-                true => None,
-                false => Some(KeySet::parse(&text, self.dialect)?),
-            };
-            Ok(Keys { set, sum, max_age })
+            let held = self.read(&text, had().as_deref())?;
+            Ok(Keys { held, max_age })
         });
         match &keys {
             Ok(_) => self.well.inc(),
             Err(_) => self.badly.inc(),
         }
         keys
+    }
+
+    fn read(&self, text: &[u8], had: Option<&Held>) -> Result<Option<Held>, SetError> {
+        let sum = digest(&SHA256, text).as_ref().try_into().ok();
+        if sum.is_some() && had.is_some_and(|had| had.sum == sum) {
+            return Ok(None);
+        }
+        let set = match had {
+            Some(had) => KeySet::following(text, self.dialect, &had.set)?,
+            None => KeySet::parse(text, self.dialect)?,
+        };
+        let set = Arc::new(set);
+        Ok(Some(Held { set, sum }))
     }
 
     /// The text of the key set as it came, and how long it counts. For private keys, too.

@@ -239,6 +239,25 @@ fn token(header: &str) -> Token {
 }
 
 #[test]
+fn keys_that_stay_are_the_same_objects() {
+    let (a, b, c) = (
+        format!(r#"{OCT},"kid":"a""#),
+        format!(r#"{ED25519},"kid":"b""#),
+        format!(r#"{RSA},"kid":"c""#),
+    );
+    let before = set(&[&a, &b]);
+    // Another order of keys and of members, and a key that is called otherwise.
+    let turned = r#""kid":"b","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kty":"OKP","crv":"Ed25519""#;
+    let text = text_of(&[&c, turned, &a.replace(r#""a""#, r#""A""#)]);
+    let after = KeySet::following(text.as_bytes(), Dialect::Native, &before).unwrap();
+    let same =
+        |old: usize, new: usize| std::sync::Arc::ptr_eq(&before.keys()[old], &after.keys()[new]);
+    assert!(same(1, 1));
+    assert!(!same(0, 2));
+    assert_eq!(after.keys().len(), 3);
+}
+
+#[test]
 fn of_equal_names_the_last_one_counts() {
     let other = encoding::encode(&[1; 64]);
     let keys = [

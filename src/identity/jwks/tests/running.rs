@@ -222,6 +222,26 @@ async fn keys_that_did_not_change_stay_the_same_objects() {
 }
 
 #[tokio::test]
+async fn a_key_that_comes_leaves_the_others_what_they_are() {
+    let (world, issuer) = (World::new(), Issuer::new(Says::Keys(jwks(&["a"]))).await);
+    let source = ready(&world, &issuer).await;
+    let Lookup::Found(before) = source.find(&token("a"), KeyIds::Kid) else {
+        panic!("a is there");
+    };
+    issuer.says(Says::Keys(jwks(&["b", "a"])));
+    assert!(is_found(&source.wait_for(&token("b"), KeyIds::Kid).await));
+    let Lookup::Found(after) = source.find(&token("a"), KeyIds::Kid) else {
+        panic!("a is still there");
+    };
+    assert!(Arc::ptr_eq(&before, &after));
+    // One that goes is nobody's any more.
+    issuer.says(Says::Keys(jwks(&["b"])));
+    source.fetch(source.remote.as_ref().unwrap(), &mut 0).await;
+    drop(after);
+    assert_eq!(Arc::strong_count(&before), 1);
+}
+
+#[tokio::test]
 async fn keys_of_a_file_are_there_at_once_and_never_fetched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");

@@ -101,7 +101,7 @@ async fn an_authority_of_the_file_is_believed() {
         local_ca: Some(certificates.path("ca.pem")),
         ..secure(&issuer)
     };
-    assert!(world.fetch(&options).await.unwrap().set.is_some());
+    assert!(world.fetch(&options).await.unwrap().held.is_some());
     let options = SourceOptions {
         disable_security: true,
         ..secure(&issuer)
