@@ -68,10 +68,11 @@ impl Rules {
             Some(Value::Array(all)) if all.iter().all(|one| one.as_str().is_some()) => all,
             Some(_) => return Err(malformed("aud")),
         };
-        let names = |wanted: &Box<str>| own.iter().any(|one| one.as_str() == Some(wanted));
+        let has = |wanted: &str| own.iter().any(|one| one.as_str() == Some(wanted));
+        let mut audience = self.audience.iter().map(|name| &**name);
         let good = match self.audience_match {
-            Match::All => self.audience.iter().all(names),
-            Match::Any => self.audience.is_empty() || self.audience.iter().any(names),
+            Match::All => audience.all(has),
+            Match::Any => self.audience.is_empty() || audience.any(has),
         };
         match good {
             true => Ok(()),

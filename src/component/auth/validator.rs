@@ -55,11 +55,11 @@ fn endpoint(
         defaults.cache = shared.duration;
     }
     match read_tokens(s, dialect, defaults) {
-        TokensRead::Good(tokens) => {
-            if let Some(stage) = build(s, &tokens, draft, dialect) {
-                draft.head.push(Box::new(stage));
-            }
-        }
+        TokensRead::Good(tokens) => match build(s, &tokens, draft, dialect) {
+            Some(stage) => draft.head.push(Box::new(stage)),
+            // The report refuses the file, or says that nobody comes in.
+            None => draft.head.push(Box::new(Off)),
+        },
         TokensRead::Off => draft.head.push(Box::new(Off)),
         TokensRead::Refused => {}
     }

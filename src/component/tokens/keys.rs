@@ -6,10 +6,10 @@ use crate::config::settings::Settings;
 use crate::config::weak::go_path;
 use crate::gateway::task::Task;
 use crate::identity::Keys;
+use crate::identity::digest_of;
 use crate::identity::jose::KeyIds;
 use crate::identity::jwks::{Keeper, Source, SourceEnv, SourceError, SourceOptions};
 use crate::identity::verifier::SourceKeys;
-use crate::identity::{Digest, digest_of};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,20 +88,22 @@ impl KeySettings {
     /// The keys. What cannot be used goes into the report.
     pub(super) fn make(&self, s: &mut Settings<'_>, env: &Env) -> Option<MadeKeys> {
         let made = match &self.file {
-            Some(file) => self.from_file(file),
-            None => self.from_url(env),
+            Some(file) => self.in_file(file),
+            None => self.fetched(env),
         };
-        made.map_err(|error| unusable(s, &error)).ok()
+        made.map_err(|error| unusable(s, &error, self.remote.dialect))
+            .ok()
     }
 
-    fn from_file(&self, file: &FileSettings) -> Result<MadeKeys, SourceError> {
+    fn in_file(&self, file: &FileSettings) -> Result<MadeKeys, SourceError> {
         let keeper = match file.secret_url.as_str() {
             "" => None,
             url => Some(Keeper::new(url, &file.cypher_key)?),
         };
-        let source = Source::file(&file.path, keeper.as_ref(), self.remote.dialect)?;
-        // A file counts by what is in it, so that a reload finds its verifier again unless it changed.
+        // A file counts by what is in it, so that a reload finds its verifier again unless it changed. Looked at before
+        // the keys are read: what changes in between is found by the next reload.
         let content = std::fs::read(&file.path).unwrap_or_default();
+        let source = Source::file(&file.path, keeper.as_ref(), self.remote.dialect)?;
         Ok(MadeKeys {
             name: format!("file {} {:x?}", file.path, digest_of(&content)),
             keys: Arc::new(SourceKeys::new(source, self.ids)),
@@ -109,7 +111,7 @@ impl KeySettings {
         })
     }
 
-    fn from_url(&self, env: &Env) -> Result<MadeKeys, SourceError> {
+    fn fetched(&self, env: &Env) -> Result<MadeKeys, SourceError> {
         let around = SourceEnv {
             kept: &env.kept,
             client: &env.client,
@@ -117,19 +119,22 @@ impl KeySettings {
             metrics: &env.metrics,
         };
         let source = Source::kept(&self.remote, &around)?;
-        let ca: Option<Digest> = self.remote.local_ca.as_ref().map(|path| {
-            let content = std::fs::read(path).unwrap_or_default();
-            digest_of(&content)
-        });
         Ok(MadeKeys {
-            name: format!("{:?} {ca:x?}", self.remote),
+            // Whoever has a verifier of this name holds the source, so that no other one is at its place.
+            name: format!("source {:p}", Arc::as_ptr(&source)),
             keys: Arc::new(SourceKeys::new(Arc::clone(&source), self.ids)),
             task: Some(source),
         })
     }
 }
 
-fn unusable(s: &mut Settings<'_>, error: &SourceError) {
+/// KrakenD does not look at an address before it asks it, and then lets nobody in.
+fn unusable(s: &mut Settings<'_>, error: &SourceError, dialect: Dialect) {
+    if dialect == Dialect::Krakend && error.setting == "jwk_url" {
+        let message = format!("{}; every request is answered with 401", error.text);
+        let hint = "correct this address";
+        return s.warn_hint("jwk_url", Code::BadValue, message, hint);
+    }
     let hint = match error.setting {
         "jwk_fingerprints" => "write the base64url of the SHA-256 of the server's public key",
         "jwk_local_path" => "name a file with a JSON Web Key Set",
