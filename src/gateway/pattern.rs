@@ -105,6 +105,15 @@ impl Pattern {
         })
     }
 
+    /// The claims that it asks for, and whether they stand in its query.
+    pub fn claims(&self) -> impl Iterator<Item = (&str, bool)> {
+        let path = self.path.iter().filter_map(|piece| piece.claim());
+        let query = self.query.iter().flatten();
+        let query = query.filter_map(|piece| piece.claim());
+        path.map(|name| (name, false))
+            .chain(query.map(|name| (name, true)))
+    }
+
     /// The pattern as logs and error texts show it: `/x/{{.Id}}`.
     pub fn display(&self) -> String {
         let mut out = String::new();
@@ -196,6 +205,16 @@ impl Pattern {
 }
 
 impl Piece {
+    fn claim(&self) -> Option<&str> {
+        match self {
+            Self::Slot(Slot {
+                kind: SlotKind::Claim(name),
+                ..
+            }) => Some(name),
+            _ => None,
+        }
+    }
+
     fn show(&self, out: &mut String) {
         match self {
             Self::Text(text) => out.push_str(text),

@@ -5,8 +5,10 @@ use crate::base::{Dialect, Error, Reason};
 use crate::body;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::gate::{Caller, Passage};
+use crate::gateway::identity::Identity;
 use crate::gateway::message::{Answer, AnswerBody};
-use crate::gateway::pattern::{Slot, SlotKind};
+use crate::gateway::path::has_dot_segments;
+use crate::gateway::pattern::{Pattern, Slot, SlotKind};
 use crate::gateway::query;
 use crate::gateway::snapshot::{Backend, Endpoint, StatusRule};
 use crate::gateway::stage::{Call, Called, Flow};
@@ -113,7 +115,35 @@ fn filled(
     let target = backend
         .pattern
         .fill(&ctx.params, &ctx.path, raw_path, &value)?;
+    if let Some(identity) = &ctx.identity
+        && ctx.gateway.dialect == Dialect::Native
+    {
+        check_claims(&backend.pattern, identity, &target)?;
+    }
     Ok(target.into_owned())
+}
+
+/// Natively a claim is a value and never more of a URL than that: what its owner wrote into their own profile must
+/// not lead to another resource. KrakenD puts it in as it is.
+fn check_claims(pattern: &Pattern, identity: &Identity, target: &str) -> Result<(), Error> {
+    let mut any = false;
+    for (name, in_query) in pattern.claims() {
+        let Some(text) = identity.claim_text(name, Dialect::Native) else {
+            continue;
+        };
+        any = true;
+        let breaks = |c: char| matches!(c, '?' | '#' | '%') || (in_query && matches!(c, '&' | ';'));
+        if text.contains(breaks) {
+            let told = format!("the claim {name} holds what means something else in a URL");
+            return Err(Error::new(Reason::BadSlot, told));
+        }
+    }
+    let path = target.split('?').next().unwrap_or_default();
+    if any && has_dot_segments(path.as_bytes()) {
+        let told = "a claim leads out of the path that it stands in";
+        return Err(Error::new(Reason::BadSlot, told));
+    }
+    Ok(())
 }
 
 /// What the caller's token says, for `{JWT.name}`.
