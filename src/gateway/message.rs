@@ -5,12 +5,15 @@
 //! Differs from KrakenD: the body of a request is there as a whole (bounded by the body limit), so no
 //! stage can steal it from the next.
 
-use crate::base::{Error, Reason};
+use crate::base::{Dialect, Error, Reason};
 use crate::body::Data;
+use crate::gateway::ctx::Ctx;
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::headers::Fields;
+use crate::gateway::identity::Minted;
 use crate::net::{Certificate, Incoming};
 use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -110,6 +113,33 @@ pub enum BodyRead {
 }
 
 impl Rewritten {
+    /// A copy of what the client sent, as far as it may be believed: what its caller proved stands in place of what
+    /// it says of itself, and natively fields that only this gateway mints are no client's to send.
+    pub fn believed(head: &dyn Head, ctx: &Ctx) -> Self {
+        let mut own = Self::of(head);
+        if ctx.gateway.dialect == Dialect::Native {
+            let strip = &ctx.gateway.service.strip;
+            // Credentials are looked at behind service-level scripts.
+            let credential = |name: &HeaderName| [AUTHORIZATION, COOKIE].contains(name);
+            own.fields
+                .retain(|(name, _)| credential(name) || !strip.contains(name.as_str()));
+        }
+        if let Some(identity) = &ctx.identity {
+            own.tell(&identity.minted);
+        }
+        own
+    }
+
+    /// Puts minted fields in place of those of the same names.
+    pub fn tell(&mut self, minted: &[Minted]) {
+        for field in minted {
+            self.fields.retain(|(name, _)| *name != field.name);
+            let values = field.values.iter().cloned();
+            let fields = values.map(|value| (field.name.clone(), value));
+            self.fields.extend(fields);
+        }
+    }
+
     /// A copy of what the client sent.
     pub fn of(head: &dyn Head) -> Self {
         let mut fields = Fields::new();

@@ -160,9 +160,10 @@ pub async fn read_for_stages(session: &mut Session, x: &mut Exchange) -> Result<
     let body = read_body(session, x, &taken).await?;
     let head = SessionHead::new(session.as_downstream(), body.is_some());
     // What a stage before made of the head stays.
-    let rewritten = &mut x.ctx.rewritten;
-    let rewritten = rewritten.get_or_insert_with(|| Box::new(Rewritten::of(&head)));
-    rewritten.body = BodyRead::Whole(body);
+    let own = x.ctx.rewritten.take();
+    let mut own = own.unwrap_or_else(|| Box::new(Rewritten::believed(&head, &x.ctx)));
+    own.body = BodyRead::Whole(body);
+    x.ctx.rewritten = Some(own);
     Ok(())
 }
 

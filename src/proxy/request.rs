@@ -244,6 +244,12 @@ async fn walk(
         let head = told.as_ref().map_or(head, |told| told as &dyn Head);
         let flow = stage.on_request(head, edits, ctx).outcome().await?;
         *entered += 1;
+        // Who has just proved who they are is told to those who see a request that was read before.
+        if let (Some(own), Some(who)) = (&mut ctx.rewritten, &ctx.identity)
+            && identity.is_none_or(|before| !Arc::ptr_eq(&before, who))
+        {
+            own.tell(&who.minted);
+        }
         if let Flow::Reply(reply) = flow {
             return Ok(Some(builtin::stamped(reply, &x.ctx)));
         }

@@ -79,7 +79,7 @@ impl Stage {
     async fn run(&self, head: &dyn Head, ctx: &mut Ctx) -> Outcome {
         let own = match ctx.rewritten.take() {
             Some(own) => own,
-            None => Box::new(Rewritten::of(head)),
+            None => Box::new(Rewritten::believed(head, ctx)),
         };
         let label = self.label(ctx);
         match self.script.run(own, ctx, label).await {
