@@ -9,6 +9,7 @@
 
 mod backends;
 mod bodies;
+mod callers;
 mod documents;
 mod flatmap;
 mod heads;
@@ -37,6 +38,7 @@ fn main() {
     flatmap::all(&mut criterion);
     telemetry::all(&mut criterion);
     tokens::all(&mut criterion);
+    callers::all(&mut criterion);
     validation::all(&mut criterion);
     criterion.final_summary();
 }

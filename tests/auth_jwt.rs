@@ -3,12 +3,18 @@
 
 use std::sync::{Arc, Mutex};
 
-use hanzo_gateway::base::Dialect;
+use hanzo_gateway::base::{Dialect, Report};
 use hanzo_gateway::body::json as body;
+use hanzo_gateway::compile::{Shared, compile};
+use hanzo_gateway::config::{Format, LoadOptions, parse};
+use hanzo_gateway::gateway::client_ip::ClientAddr;
+use hanzo_gateway::gateway::head::BodySize;
+use hanzo_gateway::gateway::headers::{Added, Fields, ForwardRules, StripSet, forward_headers};
+use hanzo_gateway::gateway::plain::Plain;
 use hanzo_gateway::identity::jose::{Algorithm, Signer};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Exchange, Gateway, Origin, Setup, eventually};
+use crate::support::{Answer, Exchange, Gateway, Origin, PATIENCE, Setup, eventually};
 
 /// Long after these tests.
 const FAR: u64 = 4_102_444_800;
@@ -552,6 +558,115 @@ fn claims_stand_in_the_addresses_of_backends() {
 }
 
 #[test]
+fn a_claim_leads_to_no_other_resource() {
+    let (issuer, origin) = (Issuer::with(&["k1"]), app());
+    let mut config = config(&origin, &validator(&issuer, json!({})));
+    for index in 0..2 {
+        let backend = &mut config["endpoints"][index]["backend"][0];
+        backend["url_pattern"] = json!("/u/{JWT.name}/x?l={JWT.last}");
+    }
+    let gateway = Gateway::native(config);
+    for (name, last) in [
+        ("..", "a"),
+        ("a/../../admin", "a"),
+        ("a?admin=1", "a"),
+        ("a#", "a"),
+        ("%2e%2e", "a"),
+        ("a", "b&admin=1"),
+    ] {
+        let token = sign("k1", &claims(json!({"name": name, "last": last})));
+        for path in PATHS {
+            show(&gateway, path, &token).assert_error(502, "bad_gateway");
+        }
+    }
+    assert!(origin.requests().is_empty());
+    let token = sign("k1", &claims(json!({"name": "R&D|ü", "last": "o'b"})));
+    for path in PATHS {
+        assert_eq!(show(&gateway, path, &token).status(), 200);
+        let seen = origin.requests().pop().unwrap();
+        assert_eq!(seen.target(), "/u/R&D%7C%C3%BC/x?l=o'b");
+    }
+}
+
+#[test]
+fn limits_may_go_by_what_callers_proved() {
+    let (issuer, origin) = (Issuer::with(&["k1"]), app());
+    let mut extra = validator(&issuer, json!({}));
+    extra["qos/ratelimit/router"] = json!({
+        "client_max_rate": 1, "client_capacity": 1, "every": "1h", "strategy": "header", "key": "X-User-Id",
+    });
+    let gateway = Gateway::native(config(&origin, &extra));
+    let bearer = |user: &str| format!("Bearer {}", sign("k1", &claims(json!({"sub": user}))));
+    for (user, says, status) in [("u1", "u1", 200), ("u1", "u9", 429), ("u2", "u1", 200)] {
+        let fields = [("Authorization", &*bearer(user)), ("X-User-Id", says)];
+        let answer = ask(&gateway, "/raw", &fields);
+        assert_eq!(answer.status(), status, "{user} says {says}: {answer:?}");
+    }
+    // Who is refused spends nobody's quota.
+    for _ in 0..3 {
+        let fields = [("Authorization", "Bearer x"), ("X-User-Id", "u3")];
+        assert_eq!(ask(&gateway, "/raw", &fields).status(), 401);
+    }
+    let fields = [("Authorization", &*bearer("u3"))];
+    assert_eq!(ask(&gateway, "/raw", &fields).status(), 200);
+}
+
+#[test]
+fn over_http2_it_is_the_same() {
+    let (issuer, origin) = (Issuer::with(&["k1"]), app());
+    let mut config = config(&origin, &validator(&issuer, json!({})));
+    config["use_h2c"] = json!(true);
+    let gateway = Gateway::native(config);
+    let bearer = format!("Bearer {}", good());
+    let (first, second) = ("a=1", format!("tok={}", good()));
+    for path in PATHS {
+        assert_eq!(over_http2(&gateway, path, &[]), 401);
+        assert_eq!(
+            over_http2(&gateway, path, &[("authorization", "Bearer a.b.c")]),
+            401
+        );
+        for fields in [
+            &[
+                ("authorization", &*bearer),
+                ("x-user-id", "admin"),
+                ("x_user_id", "admin"),
+            ][..],
+            // A cookie may come in pieces.
+            &[("cookie", first), ("cookie", &second)],
+        ] {
+            assert_eq!(over_http2(&gateway, path, fields), 200, "{path} {fields:?}");
+            let seen = origin.requests().pop().unwrap();
+            assert_eq!(seen.head.all("x-user-id"), ["u1"], "{seen:?}");
+            assert!(!String::from_utf8_lossy(&seen.raw).contains("admin"));
+        }
+    }
+}
+
+/// The status of one `GET` on a connection of its own.
+fn over_http2(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> u16 {
+    let mut request = http::Request::get(gateway.url(path));
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let port = gateway.port();
+    let asked = async move {
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+        let (sender, connection) = h2::client::handshake(stream.unwrap()).await.unwrap();
+        tokio::spawn(connection);
+        let mut sender = sender.ready().await.unwrap();
+        let (answer, _) = sender.send_request(request, true).unwrap();
+        answer.await.unwrap().status().as_u16()
+    };
+    let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+    answer.expect("it answers in time")
+}
+
+#[test]
 fn expressions_on_claims_have_a_say_each_time() {
     let (issuer, origin) = (Issuer::with(&["k1"]), app());
     let mut extra = validator(&issuer, json!({}));
@@ -571,19 +686,34 @@ fn expressions_on_claims_have_a_say_each_time() {
 }
 
 #[test]
-fn scripts_behind_it_see_who_calls_and_not_who_they_say_they_are() {
+fn scripts_see_who_calls_and_not_who_they_say_they_are() {
     let (issuer, origin) = (Issuer::with(&["k1"]), app());
-    let mut extra = validator(&issuer, json!({}));
-    let script = "local c = ctx.load(); c:headers('X-Other', c:headers('X-User-Id'))";
-    extra["modifier/lua-endpoint"] = json!({"pre": script});
-    let gateway = Gateway::native(config(&origin, &extra));
-    let bearer = format!("Bearer {}", good());
-    for path in PATHS {
-        let fields = [("Authorization", &*bearer), ("X-User-ID", "admin")];
-        assert_eq!(ask(&gateway, path, &fields).status(), 200);
-        let seen = origin.requests().pop().unwrap();
-        assert_eq!(seen.header("x-other"), Some("u1"), "{seen:?}");
-        assert_eq!(seen.head.all("x-user-id"), ["u1"], "{seen:?}");
+    let plain = "local c = ctx.load(); c:headers('X-Other', 'it is ' .. c:headers('X-User-Id'))";
+    // A script that reads the body sees a request that was read before anybody proved anything.
+    let reading = format!("{plain} c:body(c:body())");
+    for script in [plain, &reading] {
+        let mut extra = validator(&issuer, json!({}));
+        extra["modifier/lua-endpoint"] = json!({ "pre": script });
+        let mut config = config(&origin, &extra);
+        config["endpoints"][2]["extra_config"]["modifier/lua-endpoint"] = json!({ "pre": script });
+        let gateway = Gateway::native(config);
+        let bearer = format!("Bearer {}", good());
+        for (path, sees, told) in [
+            ("/raw", "it is u1", &["u1"][..]),
+            ("/made", "it is u1", &["u1"]),
+            ("/raw-public", "it is ", &[]),
+        ] {
+            let fields = [
+                ("Authorization", &*bearer),
+                ("X-User-ID", "admin"),
+                ("x_user_id", "admin"),
+            ];
+            assert_eq!(ask(&gateway, path, &fields).status(), 200);
+            let seen = origin.requests().pop().unwrap();
+            let other = seen.header("x-other").unwrap_or_default();
+            assert_eq!(other.trim(), sees.trim(), "{seen:?}");
+            assert_eq!(seen.head.all("x-user-id"), told, "{seen:?}");
+        }
     }
 }
 
@@ -689,4 +819,106 @@ fn no_part_of_a_token_is_written_anywhere() {
         let secret = jwk("k1")["k"].as_str().unwrap().to_owned();
         assert!(!text.contains(&secret));
     }
+}
+
+/// Every field of claims, keys and answers that a file names.
+fn minted(value: &Value, found: &mut Vec<String>) {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if let Some(object) = value.as_object() {
+        let pairs = object.get("propagate_claims").and_then(Value::as_array);
+        found.extend(
+            pairs
+                .into_iter()
+                .flatten()
+                .filter_map(|pair| text(&pair[1])),
+        );
+        let claims = object.get("claims").and_then(Value::as_object);
+        found.extend(
+            claims
+                .into_iter()
+                .flatten()
+                .filter_map(|(_, name)| text(name)),
+        );
+        found.extend(object.get("propagate_role").and_then(text));
+        object.values().for_each(|value| minted(value, found));
+    }
+    let items = value.as_array().into_iter().flatten();
+    items.for_each(|value| minted(value, found));
+}
+
+#[test]
+fn whatever_a_shipped_file_mints_is_stripped_in_every_spelling() {
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut flip = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random & 1 == 0
+    };
+    for name in ["minimal.json", "hanzo/gateway.json", "lux/gateway.json"] {
+        let path = format!("{}/conf/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut report = Report::default();
+        let options = LoadOptions::default();
+        let document = parse(&path, &text, Format::Json, &options, &mut report).unwrap();
+        let shared = Shared::new(1).unwrap();
+        let compiled = compile(&document, Dialect::Native, &shared, &mut report);
+        let gateway = compiled
+            .unwrap_or_else(|| panic!("{name}: {:?}", report.problems))
+            .gateway;
+        let mut names: Vec<String> = ["X-User-ID", "X-Org-ID", "X-Scopes"]
+            .map(str::to_owned)
+            .into();
+        minted(&serde_json::from_str(&text).unwrap(), &mut names);
+        for own in names {
+            for _ in 0..100 {
+                let spelled: String = own
+                    .chars()
+                    .map(|c| match c {
+                        '-' | '_' if flip() => '_',
+                        '-' | '_' => '-',
+                        c if flip() => c.to_ascii_uppercase(),
+                        c => c.to_ascii_lowercase(),
+                    })
+                    .collect();
+                assert!(
+                    gateway.service.strip.contains(&spelled),
+                    "{name}: {spelled}"
+                );
+                let spelled = [(spelled.as_str(), "admin")];
+                assert!(
+                    !passes(&gateway.service.strip, &spelled),
+                    "{name}: {spelled:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Whether a backend of an endpoint that lets every field pass gets one of these.
+fn passes(strip: &Arc<StripSet>, fields: &[(&str, &str)]) -> bool {
+    let every = ["*".to_owned()];
+    let rules = ForwardRules::compile(Dialect::Native, &every, &[], Arc::clone(strip), false);
+    let all = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+    let head = Plain {
+        method: http::Method::GET,
+        path: b"/".to_vec(),
+        query: None,
+        host: b"gw".to_vec(),
+        fields: all.collect(),
+        peer: [127, 0, 0, 1].into(),
+        secure: false,
+        version: "1.1",
+        body: BodySize::None,
+    };
+    let client = ClientAddr {
+        ip: [127, 0, 0, 1].into(),
+        peer: [127, 0, 0, 1].into(),
+        trusted: false,
+    };
+    let mut out = Fields::new();
+    forward_headers(&rules, &head, &client, Added::default(), &mut out);
+    out.iter().any(|(_, value)| value == "admin")
 }
