@@ -4,8 +4,10 @@
 
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::identity::Minted;
+use crate::net::Certificate;
 use http::{HeaderName, Method};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A head with minted fields over it.
 pub struct Told<'a> {
@@ -64,6 +66,10 @@ impl Head for Told<'_> {
 
     fn secure(&self) -> bool {
         self.head.secure()
+    }
+
+    fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.head.certificate()
     }
 
     fn version(&self) -> &'static str {
