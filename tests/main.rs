@@ -20,6 +20,7 @@ mod auth_jwt;
 mod auth_mtls;
 mod auth_outbound;
 mod auth_revoker;
+mod auth_signer;
 mod auth_static;
 mod auth_strip;
 mod balancing;

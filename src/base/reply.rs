@@ -243,6 +243,8 @@ impl ErrorShape {
                 let nosniff = HeaderValue::from_static("nosniff");
                 return reply.with(header::X_CONTENT_TYPE_OPTIONS, nosniff);
             }
+            // Its signer stands in place of the code that says more.
+            Reason::SigningFailed => return reply,
             reason if aborted(reason) => return reply,
             // What Go's server answers before any of KrakenD's code runs.
             reason if refused_by_server(reason) => {
@@ -282,7 +284,7 @@ fn krakend_status(reason: Reason) -> u16 {
         Reason::BotDetected | Reason::RolesMissing | Reason::ScopesMissing => 403,
         // Its keys not at hand, KrakenD tells a client that its token is wrong.
         reason if reason.is_authentication() => 401,
-        Reason::BadParamEncoding | Reason::BadBody => 400,
+        Reason::BadParamEncoding | Reason::BadBody | Reason::SigningFailed => 400,
         Reason::ConnectionLimit | Reason::Draining | Reason::Overloaded => 503,
         // A limit of all clients together is told as our weakness, and one of a client's as its own.
         Reason::GlobalRateExceeded | Reason::EndpointRateExceeded => 503,

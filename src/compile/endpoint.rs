@@ -14,7 +14,7 @@ use crate::gateway::router::param_names;
 use crate::gateway::snapshot::{
     Backend, Compose, Endpoint, Merging, Plan, Propagated, Shadow, Staged,
 };
-use crate::gateway::stage::{HeadStage, PipeStage};
+use crate::gateway::stage::{HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
 use crate::pipe::compose::merge_timeout;
 use crate::pipe::shadow;
@@ -77,7 +77,10 @@ pub fn compile(
     }
     let several = backends.len() > 1;
     let plain = |backend: &Backend| backend.pipe.is_empty() && backend.wire.is_empty();
-    let staged = !draft.pipe.is_empty() || !shadows.is_empty() || !backends.iter().all(plain);
+    let staged = !draft.pipe.is_empty()
+        || !shadows.is_empty()
+        || !backends.iter().all(plain)
+        || draft.seal.is_some();
     let reads_body = draft.head.iter().any(|stage| stage.reads_body());
     let rewrites = heads(scope.draft, &draft).any(|stage| stage.rewrites());
     let plan = if streams && !staged && backends.len() == 1 {
@@ -90,7 +93,10 @@ pub fn compile(
         warn_encoding(written, scope.report);
         Plan::Compose(Compose {
             merging: merging(&backends, draft.sequential.as_deref()),
-            output: Output::parse(&written.output_encoding, only),
+            output: match draft.seal.as_deref().map(SealStage::bare) {
+                None => Output::parse(&written.output_encoding, only),
+                Some(bare) => sealed_output(bare, only, written, scope.report),
+            },
             merge_timeout: if several {
                 merge_timeout(written.timeout)
             } else {
@@ -100,6 +106,7 @@ pub fn compile(
             statics: draft.statics,
             staged: around(draft.pipe, &draft.hidden_query, written, scope),
             shadow: beside(shadows, shadow_timeout),
+            seal: draft.seal,
             backends: backends.into(),
         })
     };
@@ -127,6 +134,26 @@ pub fn compile(
         limits: draft.limits,
         cache_control,
     })
+}
+
+/// How an answer is written about whose data somebody has the last word.
+fn sealed_output(
+    bare: bool,
+    only: Option<&str>,
+    written: &config::Endpoint,
+    report: &mut Report,
+) -> Output {
+    if bare {
+        return Output::Json;
+    }
+    let output = Output::parse(&written.output_encoding, only);
+    if output == Output::NoOp {
+        let pointer = format!("{}/output_encoding", written.pointer);
+        let message = "what passes as it is cannot be signed";
+        let hint = "leave \"output_encoding\" away, or auth/signer";
+        report.push(Problem::error(Code::BadValue, pointer, message).hint(hint));
+    }
+    output
 }
 
 /// The stages that see the head of a request to this endpoint.
@@ -178,6 +205,7 @@ fn beside(shadows: Vec<Backend>, timeout: Duration) -> Option<Box<Shadow>> {
         statics: None,
         staged: None,
         shadow: None,
+        seal: None,
         backends: shadows.into(),
     };
     let room = Arc::new(Semaphore::new(shadow::MOST));

@@ -9,7 +9,7 @@ use crate::gateway::kept::Kept;
 use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
-use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
+use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
 use crate::net::balance::Outliers;
 use crate::net::{Balance, Client, ClientOptions, ProxyAddress, Resolver, Tls};
@@ -134,6 +134,8 @@ pub struct EndpointDraft {
     pub pipe: Vec<Box<dyn PipeStage>>,
     /// Parameters of the query that no backend gets: they are secrets.
     pub hidden_query: Vec<String>,
+    /// Who has the last word about the answer.
+    pub seal: Option<Box<dyn SealStage>>,
     /// `proxy.static`.
     pub statics: Option<Statics>,
     /// `proxy.flatmap_filter`.

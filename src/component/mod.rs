@@ -143,6 +143,8 @@ pub static COMPONENTS: &[Component] = &[
     modifier::lua_endpoint::COMPONENT,
     qos::ratelimit::router::COMPONENT,
     qos::ratelimit::tiered::COMPONENT,
+    // Behind what the krakend dialect's signer leaves out.
+    auth::signer::COMPONENT,
     modifier::lua_proxy::COMPONENT,
     // It makes the request that scripts and rules of its backend see.
     backend::graphql::COMPONENT,

@@ -43,7 +43,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("async/kafka", &[A], Function),
     row("auth/gcp", &[B], Function),
     row("auth/ntlm", &[B], Function),
-    row("auth/signer", &[E], Function),
     row("backend/amqp/consumer", &[B], Driver),
     row("backend/amqp/producer", &[B], Driver),
     row("backend/conditional", &[B], Function),

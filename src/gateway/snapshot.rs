@@ -15,7 +15,7 @@ use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::retry::Retry;
 use crate::gateway::router::Router;
-use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage};
+use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
 use crate::net::{Client, Pool, Resolver, Scheme, Srv, Target, Transport};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
@@ -184,6 +184,8 @@ pub struct Compose {
     pub staged: Option<Box<Staged>>,
     /// Backends that are called beside, if there are any.
     pub shadow: Option<Box<Shadow>>,
+    /// Who has the last word, if there is somebody.
+    pub seal: Option<Box<dyn SealStage>>,
 }
 
 /// In which order the backends of a composed answer are called.

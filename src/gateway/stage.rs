@@ -6,6 +6,7 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::message::{Answer, Request};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -214,6 +215,24 @@ pub trait PipeStage: Send + Sync {
         _ctx: &'a Ctx,
     ) -> Step<'a, ()> {
         Step::Now(Ok(()))
+    }
+}
+
+/// Has the last word about a composed answer, behind every other stage. Where parts of an answer failed, nothing comes to
+/// it: at an endpoint with such a stage that is an error. Endpoint level.
+pub trait SealStage: Send + Sync + fmt::Debug {
+    /// The word for `explain` and traces: the component's namespace.
+    fn name(&self) -> &'static str;
+
+    /// Changes the answer's data.
+    ///
+    /// # Errors
+    /// What the client gets in its place.
+    fn seal(&self, answer: &mut Answer) -> Result<(), Error>;
+
+    /// Whether the answer is its data in JSON and what stages said, without any field of the gateway's own.
+    fn bare(&self) -> bool {
+        false
     }
 }
 

@@ -5,6 +5,7 @@ use crate::base::{Dialect, Error, Reason};
 use crate::body::{Merge, Part};
 use crate::gateway::message::Answer;
 use crate::gateway::snapshot::{Backend, Compose, Merging, Staged, Statics, Strategy};
+use crate::gateway::stage::SealStage;
 use crate::net::Deadline;
 use crate::pipe::call::{Fields, Inbound, call};
 use crate::pipe::{sequential, shadow, staged};
@@ -33,11 +34,37 @@ pub async fn compose(
     inbound: Inbound<'_>,
     fields: Vec<Fields>,
 ) -> Result<Composed, Error> {
-    match &compose.staged {
+    let dialect = inbound.ctx.gateway.dialect;
+    let composed = match &compose.staged {
         None => whole(compose, &inbound, fields).await,
         // Boxed: few endpoints have stages, and all requests would carry their room.
         Some(staged) => Box::pin(around(compose, staged, inbound, fields)).await,
+    };
+    match &compose.seal {
+        None => composed,
+        Some(seal) => sealed(&**seal, composed, dialect),
     }
+}
+
+/// What the one with the last word makes of an answer. It gets whole ones only: what it says of the data must not rest
+/// on data that is missing.
+fn sealed(
+    seal: &dyn SealStage,
+    composed: Result<Composed, Error>,
+    dialect: Dialect,
+) -> Result<Composed, Error> {
+    let sealed = composed.and_then(|mut composed| {
+        if !composed.errors.is_empty() {
+            return Err(joined(composed.errors, dialect));
+        }
+        seal.seal(&mut composed.answer)?;
+        Ok(composed)
+    });
+    sealed.map_err(|error| match dialect {
+        Dialect::Native => error,
+        // As in KrakenD one status says it all; the log knows more.
+        Dialect::Krakend => Error::new(Reason::SigningFailed, error.text),
+    })
 }
 
 /// The pipe with the endpoint's stages around it. They do not see what is not whole: as in KrakenD an error of

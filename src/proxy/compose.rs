@@ -7,7 +7,7 @@ use crate::gateway::head::{BodySize, Head};
 use crate::gateway::headers::{ForwardRules, forward_headers};
 use crate::gateway::message::{Answer, BodyRead, Rewritten};
 use crate::gateway::pattern::title;
-use crate::gateway::snapshot::{Compose, Endpoint};
+use crate::gateway::snapshot::{Compose, Endpoint, Plan};
 use crate::gateway::stage::Edits;
 use crate::pipe::call::{Fields, Named};
 use crate::pipe::{self, Composed, Inbound};
@@ -237,6 +237,9 @@ pub fn reply(
             "part of the answer is missing: {}", error.text
         );
     }
+    if sealed_bare(endpoint) {
+        return bare(x, composed.answer);
+    }
     let Answer {
         data,
         complete,
@@ -272,5 +275,39 @@ pub fn reply(
         fields.push((header::CONTENT_TYPE, kind));
     }
     Edits::apply(&x.edits.answer, fields);
+    reply
+}
+
+fn sealed_bare(endpoint: &Endpoint) -> bool {
+    match &endpoint.plan {
+        Plan::Compose(compose) => compose.seal.as_ref().is_some_and(|seal| seal.bare()),
+        Plan::Stream(_) => false,
+    }
+}
+
+/// An answer of KrakenD's signer: data, and the first value of each field that somebody said.
+fn bare(x: &Exchange, answer: Answer) -> Reply {
+    let rendered = body::render(Output::Json, Some(&answer.data), None);
+    let status = if answer.status == 0 {
+        200
+    } else {
+        answer.status
+    };
+    let mut reply = Reply::new(status, rendered.body);
+    let kind = HeaderValue::from_static(rendered.content_type);
+    for name in answer.headers.keys() {
+        let framing = [
+            header::CONTENT_TYPE,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+        ];
+        if let Some(value) = answer.headers.get(name)
+            && !framing.contains(name)
+        {
+            reply.headers.push((name.clone(), value.clone()));
+        }
+    }
+    reply.headers.push((header::CONTENT_TYPE, kind));
+    Edits::apply(&x.edits.answer, &mut reply.headers);
     reply
 }

@@ -6,4 +6,5 @@ pub mod basic;
 pub mod client_credentials;
 pub mod public;
 pub mod revoker;
+pub mod signer;
 pub mod validator;

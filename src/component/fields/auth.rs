@@ -303,6 +303,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         &[E],
         Object(SIGNER),
         "Parts of an answer become signed tokens.",
+    )
+    .differs(
+        "an answer of which parts failed is an error and not signed, limits, scripts and encodings of the endpoint hold, and the fetch of the key is tried until it succeeds; the krakend dialect does as KrakenD",
     ),
     entry(
         "auth/revoker",
