@@ -53,7 +53,7 @@ fn round_robin_and_weights_are_exact() {
 #[test]
 fn weights_that_fit_no_hosts_refuse_the_file() {
     let extra = json!({"hanzo/balance": {"weights": [3, 1]}});
-    let refused = Gateway::refused(config("json", &["http://a.example:1".to_owned()], &extra));
+    let refused = Gateway::refused(config("json", &["http://a.example:8080".to_owned()], &extra));
     let said = refused.stdout + &refused.stderr;
     assert!(said.contains("2 weights for 1 hosts"), "{said}");
 }
