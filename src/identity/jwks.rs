@@ -207,7 +207,9 @@ impl Source {
         let host = remote.fetcher.host();
         let pause = match remote.fetcher.keys(|| self.held.0.load_full()).await {
             Ok(Keys { held, max_age }) => {
-                *failures = 0;
+                if std::mem::take(failures) > 0 {
+                    log::info!(issuer = host; "keys are fetched again");
+                }
                 if let Some(held) = held {
                     told(&held.set, host);
                     self.held.0.store(Some(Arc::new(held)));
