@@ -150,7 +150,8 @@ impl Chain {
         };
         let text = &*shown.text;
         if shown.as_key || self.is_key(text) {
-            let Some(keys) = self.keys.as_ref().filter(|_| methods.api_key) else {
+            let taken = |keys: &&KeyDoor| methods.api_key && (shown.as_key || keys.bearer);
+            let Some(keys) = self.keys.as_ref().filter(taken) else {
                 return refused(Reason::CredentialsMissing);
             };
             let step = match visible(text, LONGEST_KEY).filter(|_| self.is_key(text)) {

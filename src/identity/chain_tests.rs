@@ -195,6 +195,21 @@ fn keys_have_a_field_of_their_own() {
 }
 
 #[test]
+fn a_key_where_tokens_stand_counts_only_where_the_settings_say_so() {
+    let mut chain = chain(true, true);
+    if let Some(keys) = &mut chain.keys {
+        keys.bearer = false;
+    }
+    let missing = (None, Some(Reason::CredentialsMissing));
+    assert_eq!(
+        way_of(&chain, "sk-1"),
+        missing,
+        "and nobody else is shown it"
+    );
+    assert_eq!(way(&chain, &[("X-IAM-Key", "sk-1")]), (KEY, None));
+}
+
+#[test]
 fn two_credentials_are_refused_and_one_that_stands_twice_is_one() {
     let chain = chain(true, true);
     let both = |key: &str, token: &str| {
