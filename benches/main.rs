@@ -19,6 +19,7 @@ mod router;
 mod telemetry;
 mod tokens;
 mod validation;
+mod vouching;
 
 use criterion::Criterion;
 
@@ -40,5 +41,6 @@ fn main() {
     tokens::all(&mut criterion);
     callers::all(&mut criterion);
     validation::all(&mut criterion);
+    vouching::all(&mut criterion);
     criterion.final_summary();
 }
