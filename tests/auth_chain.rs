@@ -111,12 +111,18 @@ fn scene() -> Scene {
     scene_with(|_| {})
 }
 
+/// With other settings of `hanzo/auth`.
 fn scene_with(change: impl FnOnce(&mut Value)) -> Scene {
+    scene_of(|file| change(&mut file["extra_config"]["hanzo/auth"]))
+}
+
+/// With another file.
+fn scene_of(change: impl FnOnce(&mut Value)) -> Scene {
     let iam = Iam::start();
     let origin = Origin::json("{\"a\":1}");
-    let mut auth = auth(iam.addr());
-    change(&mut auth);
-    let gateway = Gateway::native(config(&auth, &origin));
+    let mut file = config(&auth(iam.addr()), &origin);
+    change(&mut file);
+    let gateway = Gateway::native(file);
     let scene = Scene {
         iam,
         origin,
@@ -244,7 +250,8 @@ fn identity_fields_of_clients_never_pass_however_they_are_spelled() {
 
 #[test]
 fn each_wrong_credential_is_refused_and_only_operators_learn_why() {
-    let scene = scene();
+    let debug = json!({"level": "DEBUG", "stdout": true});
+    let scene = scene_of(|file| file["extra_config"]["telemetry/logging"] = debug);
     let iam = &scene.iam.service.iam;
     let claims = |change: &dyn Fn(&mut Value)| {
         let mut claims = json!({"iss": "https://iam.hanzo.ai", "aud": "https://api.hanzo.ai", "sub": "eve",
@@ -558,11 +565,17 @@ fn keys_of_the_issuer_rotate_under_load_without_one_wrong_refusal() {
         }
     };
     let load = Load::start(&scene.gateway, vec![shown]);
-    for _ in 0..2 {
-        load.goes_on(50);
-        iam.rotate(true).expect("a new key");
-        load.goes_on(50);
-    }
+    load.goes_on(50);
+    iam.rotate(true).expect("a new key");
+    let rotated = std::time::Instant::now();
+    load.goes_on(50);
+    // A key that nobody knows makes the gateway ask at most every ten seconds.
+    eventually("the end of the pause", || {
+        load.goes_on(10);
+        (rotated.elapsed() > Duration::from_millis(10_500)).then_some(())
+    });
+    iam.rotate(true).expect("another one");
+    load.goes_on(50);
     let statuses = load.end();
     assert!(only(&statuses, 200), "{statuses:?}");
 }

@@ -319,3 +319,89 @@ fn hanzo_ships_the_tiers_of_the_contract() {
         assert!(limits["tiers"][known].is_object());
     }
 }
+
+/// Names that the file can mint, and those that services trust whatever it says.
+fn identity_names(file: &Value) -> Vec<String> {
+    let claims = file["extra_config"]["hanzo/auth"]["claims"].as_object();
+    let claims = claims.into_iter().flat_map(|map| map.values());
+    let mut names: Vec<String> = claims
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    names.extend(["X-User-ID", "X-Org-ID", "X-Scopes"].map(str::to_owned));
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A name as somebody writes it who wants to get past.
+fn misspelled(name: &str) -> String {
+    let one = |c: char| match c {
+        '-' if fastrand::bool() => '_',
+        c if fastrand::bool() => c.to_ascii_uppercase(),
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(one).collect()
+}
+
+#[test]
+fn no_spelling_of_an_identity_field_reaches_a_backend_of_any_shipped_file() {
+    use crate::base::{Dialect, Report};
+    use crate::compile::{Shared, compile};
+    use crate::config::{Format, LoadOptions, parse};
+    use crate::gateway::client_ip::ClientAddr;
+    use crate::gateway::headers::{Added, forward_headers};
+    use crate::gateway::identity::Minted;
+    use crate::gateway::plain::Plain;
+    use http::{HeaderName, HeaderValue};
+    use std::net::Ipv4Addr;
+
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let peer = Ipv4Addr::LOCALHOST.into();
+    let client = ClientAddr {
+        ip: peer,
+        peer,
+        trusted: true,
+    };
+    for (name, file) in files() {
+        let names = identity_names(&file);
+        let mut report = Report::default();
+        let text = file.to_string();
+        let options = LoadOptions::default();
+        let document = parse(&name, &text, Format::Json, &options, &mut report).unwrap();
+        let shared = Shared::new(1).unwrap();
+        let compiled = compile(&document, Dialect::Native, &shared, &mut report);
+        let gateway = compiled
+            .unwrap_or_else(|| panic!("{name}: {:?}", report.problems))
+            .gateway;
+        let minted: Vec<Minted> = names
+            .iter()
+            .map(|name| Minted {
+                name: HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                values: Box::from([HeaderValue::from_static("told")]),
+                unlisted: true,
+            })
+            .collect();
+        for backend in gateway.backends() {
+            let forged: Vec<String> = names.iter().map(|name| misspelled(name)).collect();
+            let forged: Vec<_> = forged.iter().map(|name| (&**name, "forged")).collect();
+            let head = Plain::get("/").fields(&forged);
+            for minted in [&[][..], &minted] {
+                let added = Added {
+                    request_id: "r",
+                    minted,
+                };
+                let mut sent = Vec::new();
+                forward_headers(&backend.forward, &head, &client, added, &mut sent);
+                for wanted in &names {
+                    let own = sent
+                        .iter()
+                        .filter(|(n, _)| plain(n.as_str()) == plain(wanted));
+                    let own: Vec<_> = own.map(|(_, value)| value.as_bytes()).collect();
+                    let told = vec![&b"told"[..]; minted.len().min(1)];
+                    assert_eq!(own, told, "{name}: {wanted} as {forged:?}");
+                }
+            }
+        }
+    }
+}
