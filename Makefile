@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam fuzz conformance differential install clean
+.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared fuzz conformance differential install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ bench-load-chaos: setup ## backends that misbehave under load, and what others n
 bench-load-iam: setup ## what it costs to know who is calling, and what callers notice of a sick identity service
 	@$(CARGO) build --profile quick-release --bin hanzo-gateway
 	@python3 benches/load/iam.py --gateway $(TARGET)/quick-release/hanzo-gateway
+
+bench-load-shared: setup ## limits that three gateways share: overshoot, calls, accidents of the store
+	@$(CARGO) build --profile quick-release --bin hanzo-gateway
+	@python3 benches/load/shared.py --gateway $(TARGET)/quick-release/hanzo-gateway
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }

@@ -13,6 +13,7 @@ mod callers;
 mod documents;
 mod flatmap;
 mod heads;
+mod limits;
 mod lua;
 mod martian;
 mod router;
@@ -31,6 +32,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     router::all(&mut criterion);
     heads::all(&mut criterion);
+    limits::all(&mut criterion);
     martian::all(&mut criterion);
     backends::all(&mut criterion);
     bodies::all(&mut criterion);

@@ -19,6 +19,10 @@ ERROR = {
     "status", "body", "Allow", "Cache-Control", "Content-Type", "Proxy-Status", "Retry-After",
     "X-Content-Type-Options", "X-Krakend-Completed",
 }
+# How a limit stands, on every answer of a limited route.
+LIMITS = {
+    "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Ratelimit", "Ratelimit-Policy",
+}
 LINE = re.compile(r"open/(\S+): (?:(.+?)\.)?(?:header )?([\w-]+): (.*)$")
 
 
@@ -38,6 +42,8 @@ def row(member, text, whole):
     ours = '"error"' in whole and '"request_id"' in whole or "Proxy-Status" in whole
     if member in OWN:
         return "identification" if member != "X-Request-Id" else "request-id"
+    if member in LIMITS:
+        return "limits"
     if ours and member in ERROR:
         return "errors"
     if member == "Cache-Control" and text.startswith('["no-store"]'):

@@ -6,9 +6,10 @@ cd "$(dirname "$0")/.."
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# cc: the TLS library and the allocator; cmake and make: zlib-ng; python3, curl: tests and suites.
+# cc: the TLS library and the allocator; cmake and make: zlib-ng; python3, curl: tests and suites; redis-server: tests of
+# limits that several gateways share.
 missing=""
-for tool in cc cmake make python3 curl; do
+for tool in cc cmake make python3 curl redis-server; do
   has "$tool" || missing="$missing $tool"
 done
 
@@ -21,6 +22,7 @@ package() {
     pacman:cc) echo gcc ;;
     brew:cc) echo llvm ;;
     brew:python3 | pacman:python3) echo python ;;
+    dnf:redis-server | apk:redis-server | pacman:redis-server | brew:redis-server) echo redis ;;
     *) echo "$2" ;;
   esac
 }

@@ -49,6 +49,7 @@ mod routing;
 mod secrets;
 mod security;
 mod serving;
+mod shared;
 mod streaming;
 mod telemetry;
 mod templates;

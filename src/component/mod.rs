@@ -10,6 +10,7 @@ pub mod modifier;
 pub mod not_yet;
 pub mod proxy;
 pub mod qos;
+pub mod redis;
 pub mod router;
 pub mod security;
 pub mod telemetry;
@@ -123,11 +124,14 @@ pub static COMPONENTS: &[Component] = &[
     router::COMPONENT,
     hanzo::limits::COMPONENT,
     hanzo::health::COMPONENT,
+    // Others name its stores.
+    redis::COMPONENT,
     security::cors::COMPONENT,
     security::http::COMPONENT,
     security::bot_detector::COMPONENT,
     // In front of authentication: a flood costs no signatures.
     qos::ratelimit::service::COMPONENT,
+    qos::ratelimit::service::redis::COMPONENT,
     // Behind what turns clients away by their looks, in front of all that may ask who they are. What leaves an
     // endpoint open is read before what locks all of them.
     auth::public::COMPONENT,
@@ -142,6 +146,7 @@ pub static COMPONENTS: &[Component] = &[
     auth::revoker::COMPONENT,
     modifier::lua_endpoint::COMPONENT,
     qos::ratelimit::router::COMPONENT,
+    qos::ratelimit::router::redis::COMPONENT,
     qos::ratelimit::tiered::COMPONENT,
     // Behind what the krakend dialect's signer leaves out.
     auth::signer::COMPONENT,

@@ -19,6 +19,9 @@ pub struct Metrics {
     requests: Arc<Requests>,
     backend_errors: IntCounterVec,
     rate_limit_hits: IntCounterVec,
+    store_up: IntGaugeVec,
+    store_calls: IntCounterVec,
+    store_reports: IntCounterVec,
     circuit_breakers: IntGaugeVec,
     jwks_fetches: IntCounterVec,
     refusals: Arc<Words>,
@@ -116,6 +119,19 @@ pub struct BackendMeters {
     pub errors: IntCounter,
 }
 
+/// Ready handles of one store of shared limits.
+#[derive(Clone, Debug)]
+pub struct StoreMeters {
+    /// Whether it answers.
+    pub up: IntGauge,
+    /// Calls that it answered.
+    pub answered: IntCounter,
+    /// Calls and connections that failed.
+    pub failed: IntCounter,
+    /// Callers that were reported; each call carries many.
+    pub reports: IntCounter,
+}
+
 impl Metrics {
     /// Registers every family.
     ///
@@ -207,6 +223,30 @@ impl Metrics {
         registry.register(Box::new(Shown(Arc::clone(&requests))))?;
         registry.register(Box::new(backend_errors.clone()))?;
         registry.register(Box::new(rate_limit_hits.clone()))?;
+        let store_up = IntGaugeVec::new(
+            opts(
+                "rate_limit_store_up",
+                "1 while the store of shared limits answers; limits are local while it does not.",
+            ),
+            &["store"],
+        )?;
+        let store_calls = IntCounterVec::new(
+            opts(
+                "rate_limit_store_calls_total",
+                "Calls to stores of shared limits by what came of them.",
+            ),
+            &["store", "result"],
+        )?;
+        let store_reports = IntCounterVec::new(
+            opts(
+                "rate_limit_store_reports_total",
+                "Callers that were reported to stores of shared limits.",
+            ),
+            &["store"],
+        )?;
+        registry.register(Box::new(store_up.clone()))?;
+        registry.register(Box::new(store_calls.clone()))?;
+        registry.register(Box::new(store_reports.clone()))?;
         registry.register(Box::new(circuit_breakers.clone()))?;
         registry.register(Box::new(jwks_fetches.clone()))?;
         let overload_shed = IntGauge::with_opts(opts(
@@ -232,6 +272,9 @@ impl Metrics {
             requests,
             backend_errors,
             rate_limit_hits,
+            store_up,
+            store_calls,
+            store_reports,
             circuit_breakers,
             jwks_fetches,
             refusals,
@@ -280,6 +323,17 @@ impl Metrics {
     /// The share of requests that are turned away, in hundredths.
     pub fn overload_shed_percent(&self) -> IntGauge {
         self.overload_shed.clone()
+    }
+
+    /// Handles for a store of shared limits.
+    pub fn store(&self, name: &str) -> StoreMeters {
+        let calls = |result| self.store_calls.with_label_values(&[name, result]);
+        StoreMeters {
+            up: self.store_up.with_label_values(&[name]),
+            answered: calls("ok"),
+            failed: calls("error"),
+            reports: self.store_reports.with_label_values(&[name]),
+        }
     }
 
     /// Counts a refusal.

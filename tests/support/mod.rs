@@ -16,6 +16,7 @@ mod gateway;
 mod message;
 mod origin;
 pub(crate) mod ports;
+mod store;
 mod tests;
 
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ pub(crate) use client::Client;
 pub(crate) use gateway::{Gateway, Output, Process, Setup};
 pub(crate) use message::{Answer, Head};
 pub(crate) use origin::{Exchange, Feed, Origin, Request, Tap, feed};
+pub(crate) use store::Store;
 
 /// How long anything may take before a test gives up. Generous: machines of CI are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

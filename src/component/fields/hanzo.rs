@@ -1,7 +1,7 @@
 //! `hanzo/…` and `auth/public`: what KrakenD does not have.
 
 use super::Kind::{
-    Any, Duration, Flag, Int, List, Map, Min, Number, Object, Range, Size, Some, Text, Word,
+    Any, Duration, Either, Flag, Int, List, Map, Min, Number, Object, Range, Size, Some, Text, Word,
 };
 use super::{Entry, Field, auth, entry, field};
 use crate::component::Level::{Backend as B, Endpoint as E, Service as S};
@@ -477,7 +477,7 @@ const TIER: &[Field] = &[
 const LIMIT_SERVICE: &[Field] = &[
     field(
         "global",
-        Object(&[field("rate", Number, "Requests a second in all.").or("50000")]),
+        Object(&[field("rate", Number, "Requests a second in all; 0 is no limit.").or("50000")]),
         "A limit for all callers together.",
     ),
     field(
@@ -492,7 +492,9 @@ const LIMIT_SERVICE: &[Field] = &[
     field(
         "store",
         Object(&[
-            field("valkey", Text, "Where the counters are shared.").eg("redis://valkey:6379"),
+            field("valkey", Either(&[Text, List(&Text)]), "Where the counters are shared: a URL (`redis`, `rediss`, `valkey`, `valkeys`), or the nodes of a cluster.").eg("redis://valkey:6379"),
+            field("cluster", Flag, "The one URL is a node of a cluster.").or("false"),
+            field("ca_file", Text, "Who vouches for its certificate, instead of the roots of the machine (PEM)."),
             field(
                 "on_failure",
                 Word(&["local"]),

@@ -29,9 +29,16 @@ const ROUTER: &[Field] = &[
         .differs("`client_max_rate` when absent; KrakenD takes `max_rate` for it"),
     field("strategy", STRATEGY, "What a client is known by.")
         .differs("another word refuses the file; KrakenD drops the limit"),
-    field("key", Text, "The header field or parameter."),
+    field(
+        "key",
+        Text,
+        "The header field or parameter; for `ip` a field that holds the address.",
+    )
+    .differs("a field with an address is believed from trusted proxies only"),
     field("every", Duration, "The time in which rates count.").or("1s"),
-    field("num_shards", Int, "How many locks the counters have.").or("2048"),
+    field("num_shards", Int, "How many locks the counters have.")
+        .or("64")
+        .differs("KrakenD has 2048"),
     field("cleanup_period", Duration, "How often idle counters go.").or("1m"),
     field("cleanup_threads", Int, "Accepted and without meaning.").or("1"),
 ];
@@ -51,7 +58,8 @@ const REDIS_LIMIT: &[Field] = &[
         Flag,
         "Let requests pass while the store is away.",
     )
-    .or("false"),
+    .or("false")
+    .differs("limits hold for each gateway alone then, whatever this says"),
 ];
 
 const TIERED: &[Field] = &[
@@ -60,7 +68,9 @@ const TIERED: &[Field] = &[
         "tiers",
         Some(&Object(&[
             field("tier_value", Text, "The name of the plan."),
-            field("tier_value_as", TIER_AS, "How the name is compared.").or("literal"),
+            field("tier_value_as", TIER_AS, "How the name is compared.")
+                .or("literal")
+                .differs("`policy` is refused"),
             field("ratelimit", Object(ROUTER), "Its limit."),
             field("ratelimit_redis", Object(REDIS_LIMIT), "Its limit, shared."),
         ])),

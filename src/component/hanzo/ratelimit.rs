@@ -24,9 +24,11 @@ const NAME: &str = "hanzo/ratelimit";
 
 fn service(s: &mut Settings<'_>, draft: &mut ServiceDraft, _: Dialect) -> Result<(), Problem> {
     let read = Arc::new(read::service(s, &draft.env));
-    draft
-        .tasks
-        .extend(read.tiers.iter().map(|tier| tier.crowd.task()));
+    for tier in &read.tiers {
+        draft.tasks.extend(tier.crowd.tasks());
+    }
+    let global = read.global.iter().filter_map(|gate| gate.task());
+    draft.tasks.extend(global);
     if let Some(global) = &read.global {
         let stage = stage::Global::new(Arc::clone(global), &draft.env);
         draft.head.push(Box::new(stage));

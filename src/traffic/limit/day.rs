@@ -82,6 +82,12 @@ impl Daily {
         self.standing(used, wall)
     }
 
+    /// Takes in what is used of this day by all, as somebody else counted it. What is known already is not forgotten.
+    pub fn learn(state: u64, wall: Duration, used: u64) -> u64 {
+        let (day, known) = Self::of(state, wall);
+        day << BITS | used.min(MOST).max(known)
+    }
+
     /// Parts that are used of the day in which `wall` is.
     pub fn used(state: u64, wall: Duration) -> u64 {
         Self::of(state, wall).1
@@ -161,6 +167,20 @@ mod tests {
         assert!(daily.take(state, HOUR, 1).is_err());
         let back = daily.give_back(state, HOUR, half);
         assert!(daily.take(back, HOUR, half).is_ok());
+    }
+
+    #[test]
+    fn what_others_counted_is_learnt_and_nothing_is_forgotten() {
+        let daily = Daily::new(5).unwrap();
+        let state = Daily::learn(0, HOUR, Daily::whole(4));
+        assert_eq!(daily.peek(state, HOUR).remaining, 1);
+        let state = Daily::learn(state, HOUR, Daily::whole(2));
+        assert_eq!(daily.peek(state, HOUR).remaining, 1);
+        assert_eq!(daily.peek(state, HOUR * 24).remaining, 5);
+        assert_eq!(
+            daily.peek(Daily::learn(0, HOUR, u64::MAX), HOUR).remaining,
+            0
+        );
     }
 
     #[test]

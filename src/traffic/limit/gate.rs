@@ -1,25 +1,72 @@
-//! One limit of all callers together, and one of each caller: what stages ask.
+//! One limit of all callers together, and one of each caller: what stages ask. Each counts for this gateway, or for
+//! several with a lease of what they share; this gateway's own count limits in either case.
 
 use super::bucket::Bucket;
-use super::callers::Callers;
-use super::plan::{Cost, Exhausted, Plan, Seen};
-use super::rate::{Rate, Taken};
-use super::table::{Moment, Table};
+use super::callers::{CLEANUP, Callers, SHARDS};
+use super::day::{self, Daily};
+use super::plan::{Cost, Exhausted, Held, Plan, Seen, Span};
+use super::rate::{Empty, Rate, Standing, Taken};
+use super::shared::lease::{Lease, Reply, Report, Terms, Then};
+use super::shared::store::{Ask, Id, Leased, Store, Told};
+use super::table::{Idle, MOST, Moment, Rule, Table};
+use crate::gateway::kept::Kept;
 use crate::gateway::task::Task;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+/// What the limits of several gateways go by in a store.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The limit's name there: the same at every gateway.
+    pub limit: String,
+}
 
 /// A limit of all callers together.
 #[derive(Debug)]
 pub struct Gate {
     bucket: Bucket,
+    shared: Option<SharedGate>,
+}
+
+#[derive(Debug)]
+struct SharedGate {
+    store: Arc<Store>,
+    terms: Terms,
+    id: Id,
+    lease: Mutex<Lease>,
+    me: OnceLock<Weak<Gate>>,
 }
 
 impl Gate {
-    /// A full bucket.
-    pub fn new(rate: Rate, at: Moment) -> Self {
+    /// The gate of this name, or a full one. The name says all that it depends on but its store.
+    pub fn kept(kept: &Kept, name: &str, rate: Rate, share: Option<Share>) -> Arc<Self> {
+        let name = format!("{name}{}", place(share.as_ref()));
+        let gate = kept.get_or(&name, || Self::new(rate, Moment::now(), share));
+        if let Some(shared) = &gate.shared {
+            shared.me.get_or_init(|| Arc::downgrade(&gate));
+        }
+        gate
+    }
+
+    fn new(rate: Rate, at: Moment, share: Option<Share>) -> Self {
         Self {
             bucket: Bucket::new(rate, at.ticks),
+            shared: share.map(|share| SharedGate {
+                terms: Terms::new(rate.burst(), rate.time_to_full()),
+                id: Id::of(&share.limit, 0, b""),
+                store: share.store,
+                lease: Mutex::default(),
+                me: OnceLock::new(),
+            }),
         }
+    }
+
+    /// The work beside the requests.
+    pub fn task(&self) -> Option<Arc<dyn Task>> {
+        let shared = self.shared.as_ref()?;
+        Some(Arc::clone(&shared.store) as Arc<dyn Task>)
     }
 
     /// Its rate.
@@ -38,7 +85,25 @@ impl Gate {
     /// # Errors
     /// When it is not there.
     pub fn take(&self, at: Moment, cost: Cost) -> Taken {
-        self.bucket.take(at.ticks, cost.units)
+        let standing = self.bucket.take(at.ticks, cost.units)?;
+        let Some(shared) = &self.shared else {
+            return Ok(standing);
+        };
+        let mut lease = shared.lease();
+        let up = shared.store.is_up();
+        let taken = lease.take(&shared.terms, cost.parts_i64(), at.ticks, up);
+        let standing = both(standing, self.rate(), &lease, at, up);
+        drop(lease);
+        match taken {
+            Ok(then) => {
+                shared.follow(then);
+                Ok(standing)
+            }
+            Err(wait) => {
+                self.bucket.give_back(at.ticks, cost.units);
+                Err(Empty { standing, wait })
+            }
+        }
     }
 
     /// How it stands, taking nothing.
@@ -46,49 +111,332 @@ impl Gate {
     /// # Errors
     /// When the cost is not there.
     pub fn peek(&self, at: Moment, cost: Cost) -> Taken {
-        self.bucket.peek(at.ticks, cost.units)
+        let standing = self.bucket.peek(at.ticks, cost.units)?;
+        let Some(shared) = &self.shared else {
+            return Ok(standing);
+        };
+        let (lease, up) = (shared.lease(), shared.store.is_up());
+        let may = lease.may(&shared.terms, cost.parts_i64(), at.ticks, up);
+        let standing = both(standing, self.rate(), &lease, at, up);
+        may.map(|()| standing)
+            .map_err(|wait| Empty { standing, wait })
+    }
+}
+
+impl SharedGate {
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(&self, then: Then) {
+        match then {
+            Then::Nothing => {}
+            Then::Hurry => self.store.hurry(),
+            Then::Report => {
+                if let Some(whose) = self.me.get().cloned() {
+                    let (key, id) = (0, self.id);
+                    self.store.ask(Ask { whose, key, id });
+                }
+            }
+        }
+    }
+}
+
+impl Leased for Gate {
+    fn report(&self, _: u128, at: Moment) -> Option<Told> {
+        let shared = self.shared.as_ref()?;
+        let report = shared.lease().report(&shared.terms, at.ticks);
+        Some(told(Some(self.rate()), report))
+    }
+
+    fn settle(&self, _: u128, at: Moment, told: &Told, reply: &Reply) -> bool {
+        let settled = |shared: &SharedGate| shared.lease().settle(&told.report, reply, at.ticks);
+        self.shared.as_ref().is_some_and(settled)
+    }
+
+    fn unused(&self, _: u128, _: Moment) -> Option<Told> {
+        let report = self.shared.as_ref()?.lease().unused()?;
+        Some(told(Some(self.rate()), report))
+    }
+
+    fn failed(&self, _: u128, at: Moment) {
+        if let Some(shared) = &self.shared {
+            shared.lease().failed(at.ticks);
+        }
+    }
+}
+
+/// What of a store state depends on.
+fn place(share: Option<&Share>) -> String {
+    share.map_or_else(String::new, |share| {
+        format!(" at {} {}", share.store.mark(), share.limit)
+    })
+}
+
+/// What the store is told, but for days.
+fn told(rate: Option<&Rate>, report: Report) -> Told {
+    let micros = |rate: &Rate| rate.time_to_full() as f64 / 1e3 / rate.burst() as f64;
+    Told {
+        step: rate.map_or(0.0, micros),
+        burst: rate.map_or(0, Rate::burst),
+        report,
+        ..Told::default()
+    }
+}
+
+/// The tighter of what is known here and what the store said.
+fn both(own: Standing, rate: &Rate, lease: &Lease, at: Moment, up: bool) -> Standing {
+    let (full, burst) = (rate.time_to_full(), rate.burst());
+    let comes = burst as f64 / full.max(1) as f64;
+    match lease.left(at.ticks, comes) {
+        Some(left) if up && left < own.remaining => {
+            let missing = u128::from(burst - left.min(burst)) * u128::from(full);
+            let reset = missing / u128::from(burst.max(1));
+            Standing {
+                remaining: left,
+                reset: u64::try_from(reset).unwrap_or(u64::MAX),
+                ..own
+            }
+        }
+        _ => own,
     }
 }
 
 /// A limit of each caller.
+#[derive(Clone, Debug)]
+pub enum Crowd {
+    /// For this gateway.
+    Own(Arc<Callers<Plan>>),
+    /// For several.
+    Shared(Arc<SharedCrowd>),
+}
+
+/// Callers of several gateways.
 #[derive(Debug)]
-pub struct Crowd {
-    callers: Arc<Callers<Plan>>,
+pub struct SharedCrowd {
+    callers: Arc<Callers<SharedPlan>>,
+    terms: Terms,
+    share: Share,
+    me: OnceLock<Weak<SharedCrowd>>,
+}
+
+/// A plan whose callers have leases.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedPlan(pub Plan);
+
+impl Rule for SharedPlan {
+    type State = (Held, Lease);
+
+    fn fresh(&self, at: Moment) -> Self::State {
+        (self.0.full(at), Lease::default())
+    }
+
+    fn idle(&self, (held, lease): &Self::State, at: Moment) -> Idle {
+        if lease.is_settled() {
+            self.0.idle(held, at)
+        } else {
+            Idle::Not
+        }
+    }
+}
+
+impl SharedCrowd {
+    fn new(plan: Plan, size: Size, share: Share) -> Self {
+        let table = Table::new(SharedPlan(plan), size.shards, MOST);
+        let terms = match (&plan.rate, &plan.daily) {
+            (Some(rate), _) => Terms::new(rate.burst(), rate.time_to_full()),
+            (None, daily) => Terms::new(daily.map_or(0, |d| d.limit()), 86_400_000_000_000),
+        };
+        Self {
+            callers: Arc::new(Callers::new(table, size.cleanup)),
+            terms,
+            share,
+            me: OnceLock::new(),
+        }
+    }
+
+    fn take(
+        &self,
+        key: u128,
+        (kind, caller): (u8, &[u8]),
+        at: Moment,
+        cost: Cost,
+    ) -> Result<Option<Seen>, Exhausted> {
+        let up = self.share.store.is_up();
+        let table = &self.callers.table;
+        let (seen, then) = table.with(key, at, |SharedPlan(plan), (held, lease)| {
+            let mut seen = plan.take(held, at, cost)?;
+            let taken = lease.take(&self.terms, cost.parts_i64(), at.ticks, up);
+            if let (Some(seen), Some(rate)) = (&mut seen, &plan.rate)
+                && seen.span == Span::Rate
+            {
+                seen.standing = both(seen.standing, rate, lease, at, up);
+            }
+            match taken {
+                Ok(then) => Ok((seen, then)),
+                Err(wait) => {
+                    plan.give_back(held, at, cost);
+                    let standing = plan.rate.map(|rate| rate.peek(held.rate, at.ticks));
+                    let standing = Standing {
+                        remaining: 0,
+                        reset: wait,
+                        ..standing.unwrap_or_default()
+                    };
+                    let span = Span::Rate;
+                    let seen = Seen { span, standing };
+                    Err(Exhausted { seen, wait })
+                }
+            }
+        })?;
+        match then {
+            Then::Nothing => {}
+            Then::Hurry => self.share.store.hurry(),
+            Then::Report => {
+                if let Some(whose) = self.me.get().cloned() {
+                    let id = Id::of(&self.share.limit, kind, caller);
+                    self.share.store.ask(Ask { whose, key, id });
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn told(&self, held: &Held, report: Report, at: Moment) -> Told {
+        let plan = &self.callers.table.rule().0;
+        let used = Daily::used(held.daily, at.wall);
+        let spent = u64::try_from(report.spent).unwrap_or(0);
+        Told {
+            day: day::day(at.wall),
+            daily: plan.daily.map_or(0, |daily| Daily::whole(daily.limit())),
+            known: used.saturating_sub(spent),
+            ..told(plan.rate.as_ref(), report)
+        }
+    }
+}
+
+impl Leased for SharedCrowd {
+    fn report(&self, key: u128, at: Moment) -> Option<Told> {
+        let state = self.callers.table.known(key, |_, state| *state);
+        let (held, lease) = state?;
+        Some(self.told(&held, lease.report(&self.terms, at.ticks), at))
+    }
+
+    fn settle(&self, key: u128, at: Moment, told: &Told, reply: &Reply) -> bool {
+        let settled = self
+            .callers
+            .table
+            .known(key, |SharedPlan(plan), (held, lease)| {
+                let more = lease.settle(&told.report, reply, at.ticks);
+                if plan.daily.is_some() && told.day == day::day(at.wall) {
+                    let used =
+                        u64::try_from(reply.used.saturating_add(lease.untold())).unwrap_or(0);
+                    held.daily = Daily::learn(held.daily, at.wall, used);
+                }
+                more
+            });
+        settled.unwrap_or(false)
+    }
+
+    fn unused(&self, key: u128, at: Moment) -> Option<Told> {
+        let table = &self.callers.table;
+        let found = table.known(key, |_, (held, lease)| {
+            lease.unused().map(|report| (*held, report))
+        });
+        let (held, report) = found.flatten()?;
+        Some(self.told(&held, report, at))
+    }
+
+    fn failed(&self, key: u128, at: Moment) {
+        let table = &self.callers.table;
+        table.known(key, |_, (_, lease)| lease.failed(at.ticks));
+    }
+}
+
+/// How a table of callers is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// How many locks it has.
+    pub shards: usize,
+    /// How often idle callers are forgotten.
+    pub cleanup: Duration,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            shards: SHARDS,
+            cleanup: CLEANUP,
+        }
+    }
 }
 
 impl Crowd {
-    /// Nobody yet.
-    pub fn new(callers: Arc<Callers<Plan>>) -> Self {
-        Self { callers }
+    /// The callers of this name, or nobody yet. The name says all that they depend on but their size and store.
+    pub fn kept(kept: &Kept, name: &str, plan: Plan, size: Size, share: Option<Share>) -> Self {
+        let name = format!("{name} {size:?}{}", place(share.as_ref()));
+        let Some(share) = share else {
+            let make = || Callers::new(Table::new(plan, size.shards, MOST), size.cleanup);
+            return Self::Own(kept.get_or(&name, make));
+        };
+        let crowd = kept.get_or(&name, || SharedCrowd::new(plan, size, share));
+        crowd.me.get_or_init(|| Arc::downgrade(&crowd));
+        Self::Shared(crowd)
     }
 
     /// What a caller may use.
     pub fn plan(&self) -> &Plan {
-        self.callers.table.rule()
+        match self {
+            Self::Own(callers) => callers.table.rule(),
+            Self::Shared(crowd) => &crowd.callers.table.rule().0,
+        }
     }
 
-    /// The key of a caller of this kind.
-    pub fn key(&self, kind: u8, caller: &[u8]) -> u128 {
-        self.callers.table.key(kind, caller)
-    }
-
-    /// Takes the cost of a request from a caller's share.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub fn take(&self, key: u128, at: Moment, cost: Cost) -> Result<Option<Seen>, Exhausted> {
-        let table: &Table<Plan> = &self.callers.table;
-        table.with(key, at, |plan, held| plan.take(held, at, cost))
+    /// Takes the cost of a request from the share of a caller of this kind. Also gives its key.
+    pub fn take(
+        &self,
+        kind: u8,
+        caller: &[u8],
+        at: Moment,
+        cost: Cost,
+    ) -> (u128, Result<Option<Seen>, Exhausted>) {
+        match self {
+            Self::Own(callers) => {
+                let key = callers.table.key(kind, caller);
+                let take = |plan: &Plan, held: &mut Held| plan.take(held, at, cost);
+                (key, callers.table.with(key, at, take))
+            }
+            Self::Shared(crowd) => {
+                let key = crowd.callers.table.key(kind, caller);
+                (key, crowd.take(key, (kind, caller), at, cost))
+            }
+        }
     }
 
     /// Puts back what a request took that was then refused elsewhere.
     pub fn give_back(&self, key: u128, at: Moment, cost: Cost) {
-        let table: &Table<Plan> = &self.callers.table;
-        table.known(key, |plan, held| plan.give_back(held, at, cost));
+        match self {
+            Self::Own(callers) => {
+                let table = &callers.table;
+                table.known(key, |plan, held| plan.give_back(held, at, cost));
+            }
+            Self::Shared(crowd) => {
+                let table = &crowd.callers.table;
+                table.known(key, |SharedPlan(plan), (held, lease)| {
+                    plan.give_back(held, at, cost);
+                    lease.give_back(cost.parts_i64());
+                });
+            }
+        }
     }
 
     /// The work beside the requests.
-    pub fn task(&self) -> Arc<dyn Task> {
-        Arc::clone(&self.callers) as Arc<dyn Task>
+    pub fn tasks(&self) -> Vec<Arc<dyn Task>> {
+        match self {
+            Self::Own(callers) => vec![Arc::clone(callers) as Arc<dyn Task>],
+            Self::Shared(crowd) => vec![
+                Arc::clone(&crowd.callers) as Arc<dyn Task>,
+                Arc::clone(&crowd.share.store) as Arc<dyn Task>,
+            ],
+        }
     }
 }

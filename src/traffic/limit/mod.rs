@@ -12,4 +12,5 @@ pub mod krakend;
 mod model_tests;
 pub mod plan;
 pub mod rate;
+pub mod shared;
 pub mod table;

@@ -59,6 +59,13 @@ pub struct Cost {
     pub parts: u64,
 }
 
+impl Cost {
+    /// The parts with a sign, for balances.
+    pub fn parts_i64(self) -> i64 {
+        i64::try_from(self.parts).unwrap_or(i64::MAX)
+    }
+}
+
 impl Plan {
     /// What so many tokens are for this plan.
     pub fn cost(&self, tokens: f64) -> Cost {

@@ -6,13 +6,12 @@ use crate::component::EndpointDraft;
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::stage::Edits;
-use crate::traffic::limit::callers::{CLEANUP, Callers, SHARDS};
 use crate::traffic::limit::fields::{self, Before, Label};
-use crate::traffic::limit::gate::Crowd;
+use crate::traffic::limit::gate::{Crowd, Size};
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::plan::{Cost, Plan};
 use crate::traffic::limit::rate::Rate;
-use crate::traffic::limit::table::{MOST, Moment, Table};
+use crate::traffic::limit::table::Moment;
 use http::HeaderValue;
 use std::time::Duration;
 
@@ -52,9 +51,8 @@ pub(super) fn read(
         "auth/api-keys {} {} {written}",
         draft.at.method, draft.at.path
     );
-    let make = || Callers::new(Table::new(plan, SHARDS, MOST), CLEANUP);
-    let crowd = Crowd::new(draft.env.kept.get_or(&name, make));
-    draft.tasks.push(crowd.task());
+    let crowd = Crowd::kept(&draft.env.kept, &name, plan, Size::default(), None);
+    draft.tasks.extend(crowd.tasks());
     let label = Label::bucket("client", &rate);
     let metrics = &draft.env.metrics;
     Some(KeyRate {
@@ -79,7 +77,7 @@ impl KeyRate {
     /// When nothing is left of it.
     pub(super) fn take(&self, key: &[u8], edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
         let at = Moment::now();
-        let taken = self.crowd.take(self.crowd.key(0, key), at, self.cost);
+        let (_, taken) = self.crowd.take(0, key, at, self.cost);
         let (standing, refused) = match taken {
             Ok(seen) => (seen.map(|seen| seen.standing), None),
             Err(empty) => (Some(empty.seen.standing), Some(empty.wait)),

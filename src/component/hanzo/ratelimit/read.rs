@@ -3,13 +3,13 @@
 use crate::base::Code;
 use crate::component::{EndpointDraft, Env};
 use crate::config::settings::Settings;
-use crate::traffic::limit::callers::{CLEANUP, Callers, SHARDS};
 use crate::traffic::limit::day::Daily;
 use crate::traffic::limit::fields::Label;
-use crate::traffic::limit::gate::{Crowd, Gate};
+use crate::traffic::limit::gate::{Crowd, Gate, Share, Size};
 use crate::traffic::limit::plan::Plan;
 use crate::traffic::limit::rate::Rate;
-use crate::traffic::limit::table::{MOST, Moment, Table};
+use crate::traffic::limit::shared::link::Place;
+use crate::traffic::limit::shared::store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ pub(super) struct Service {
     pub(super) claim: Option<String>,
     /// The place of the plan of all others.
     pub(super) default: usize,
+    pub(super) store: Option<Arc<Store>>,
 }
 
 /// A plan.
@@ -75,14 +76,10 @@ pub(super) fn service(s: &mut Settings<'_>, env: &Env) -> Service {
         "default_tier",
         "store",
     ]);
-    if s.has("store") {
-        let message = "shared counters are not implemented yet";
-        let hint = "leave \"store\" out: each gateway counts for itself";
-        s.error_hint("store", Code::NotYet, message, hint);
-    }
-    let global = global(s, env);
+    let store = store(s, env);
+    let global = global(s, env, store.as_ref());
     let identity = identity(s);
-    let (tiers, strictest) = tiers(s, env);
+    let (tiers, strictest) = tiers(s, env, store.as_ref());
     let default = default(s, &tiers, strictest);
     Service {
         global,
@@ -90,10 +87,48 @@ pub(super) fn service(s: &mut Settings<'_>, env: &Env) -> Service {
         tiers,
         claim: s.string("tier_claim").filter(|claim| !claim.is_empty()),
         default,
+        store,
     }
 }
 
-fn global(s: &mut Settings<'_>, env: &Env) -> Option<Arc<Gate>> {
+/// `store`: where several gateways count together.
+fn store(s: &mut Settings<'_>, env: &Env) -> Option<Arc<Store>> {
+    let mut inner = s.object("store")?;
+    inner.known(&["valkey", "cluster", "on_failure", "ca_file"]);
+    // There is one way to go on; the word makes it readable in the file.
+    inner.one_of("on_failure", &["local"]);
+    if !inner.require("valkey") {
+        return None;
+    }
+    let urls = inner.list_of_strings("valkey");
+    let mut place = Place::at(urls, inner.bool_or("cluster", false));
+    if let Some(file) = inner.string("ca_file") {
+        match std::fs::read(&file) {
+            Ok(roots) => place.roots = Some(roots),
+            Err(error) => {
+                let message = format!("{file} cannot be read: {}", error.kind());
+                let hint = "name a file with certificates in PEM";
+                inner.error_hint("ca_file", Code::BadValue, message, hint);
+            }
+        }
+    }
+    if let Err(why) = place.check() {
+        let hint = "write for example \"redis://valkey:6379\", or \"rediss://…\" for TLS, or the nodes of a cluster as a list";
+        inner.error_hint("valkey", Code::BadValue, why, hint);
+        return None;
+    }
+    Some(Store::kept(&env.kept, "hanzo", place, &env.metrics))
+}
+
+/// What a limit of this component goes by in the store.
+fn share(store: Option<&Arc<Store>>, limit: &str) -> Option<Share> {
+    Some(Share {
+        store: Arc::clone(store?),
+        limit: format!("{} {limit}", super::NAME),
+    })
+}
+
+fn global(s: &mut Settings<'_>, env: &Env, store: Option<&Arc<Store>>) -> Option<Arc<Gate>> {
     let mut rate = GLOBAL;
     if s.has("global") {
         let mut inner = s.object("global")?;
@@ -103,7 +138,7 @@ fn global(s: &mut Settings<'_>, env: &Env) -> Option<Arc<Gate>> {
         }
     }
     let burst = (rate as u64).max(1);
-    gate(s, "global", (rate, burst), env, "")
+    gate(s, "global", (rate, burst), env, ("", store))
 }
 
 /// A limit of all callers together; none for a rate of 0.
@@ -112,7 +147,7 @@ fn gate(
     key: &str,
     (rate, burst): (f64, u64),
     env: &Env,
-    at: &str,
+    (at, store): (&str, Option<&Arc<Store>>),
 ) -> Option<Arc<Gate>> {
     if rate == 0.0 {
         return None;
@@ -122,8 +157,7 @@ fn gate(
         impossible(s, key, rate);
     }
     let name = format!("{} {at} {rate} {burst}", super::NAME);
-    let now = Moment::now();
-    made.map(|made| env.kept.get_or(&name, || Gate::new(made, now)))
+    made.map(|made| Gate::kept(&env.kept, &name, made, share(store, &format!("gate {at}"))))
 }
 
 fn impossible(s: &mut Settings<'_>, key: &str, rate: f64) {
@@ -168,7 +202,7 @@ fn identity(s: &mut Settings<'_>) -> Box<[By]> {
 }
 
 /// The plans, and the place of the one that allows least.
-fn tiers(s: &mut Settings<'_>, env: &Env) -> (Box<[Tier]>, usize) {
+fn tiers(s: &mut Settings<'_>, env: &Env, store: Option<&Arc<Store>>) -> (Box<[Tier]>, usize) {
     let Some(mut all) = s.object("tiers") else {
         return (Box::default(), 0);
     };
@@ -179,7 +213,7 @@ fn tiers(s: &mut Settings<'_>, env: &Env) -> (Box<[Tier]>, usize) {
         let Some(mut inner) = all.object(&name) else {
             continue;
         };
-        let (tier, allows) = tier(&mut inner, name, env);
+        let (tier, allows) = tier(&mut inner, name, env, store);
         if strictest.is_none_or(|(least, _)| allows < least) {
             strictest = Some((allows, tiers.len()));
         }
@@ -189,7 +223,7 @@ fn tiers(s: &mut Settings<'_>, env: &Env) -> (Box<[Tier]>, usize) {
 }
 
 /// A plan, and how many requests it allows in a day.
-fn tier(s: &mut Settings<'_>, name: String, env: &Env) -> (Tier, f64) {
+fn tier(s: &mut Settings<'_>, name: String, env: &Env, store: Option<&Arc<Store>>) -> (Tier, f64) {
     s.known(&["per_minute", "per_day", "burst"]);
     let per_minute = number(s, "per_minute").unwrap_or(0.0);
     let per_day = s.unsigned("per_day").unwrap_or(0);
@@ -219,10 +253,10 @@ fn tier(s: &mut Settings<'_>, name: String, env: &Env) -> (Tier, f64) {
         daily,
     };
     let kept = format!("{} tier {name} {per_minute} {burst} {per_day}", super::NAME);
-    let make = || Callers::new(Table::new(plan, SHARDS, MOST), CLEANUP);
+    let share = share(store, &format!("tier {name}"));
     let tier = Tier {
         name,
-        crowd: Crowd::new(env.kept.get_or(&kept, make)),
+        crowd: Crowd::kept(&env.kept, &kept, plan, Size::default(), share),
         rate: plan.rate.map(|rate| Label::bucket("minute", &rate)),
         day: plan.daily.map(|daily| Label::daily(daily.limit())),
     };
@@ -272,7 +306,8 @@ pub(super) fn endpoint(
         burst
     };
     let at = format!("{} {}", draft.at.method, draft.at.path);
-    let gate = gate(s, "rate", (rate, burst), &draft.env, &at);
+    let store = service.and_then(|service| service.store.as_ref());
+    let gate = gate(s, "rate", (rate, burst), &draft.env, (&at, store));
     Own {
         gate,
         cost: cost(s, service),

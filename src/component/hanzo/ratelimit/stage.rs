@@ -162,8 +162,8 @@ impl Callers {
         }
         let mut charged = None;
         if let (Some(service), Some((_, tier)), Some(here)) = (service, tier, here) {
-            let key = service.key(&tier.crowd, ctx);
-            match tier.crowd.take(key, at, here.cost) {
+            let (key, taken) = service.take(&tier.crowd, ctx, at, here.cost);
+            match taken {
                 Ok(seen) => {
                     let told = seen.and_then(|seen| tier.told(seen));
                     if let Some((label, seen)) = told {
@@ -271,31 +271,31 @@ impl Service {
         self.tiers.get(at).map(|tier| (at, tier))
     }
 
-    /// The key of a caller: the first of what it is known by.
-    fn key(&self, crowd: &Crowd, ctx: &Ctx) -> u128 {
+    /// Takes from a caller's share: of the first that it is known by.
+    fn take(&self, crowd: &Crowd, ctx: &Ctx, at: Moment, cost: Cost) -> Charge {
         let identity = ctx.identity.as_deref();
         for by in &self.identity {
             let found = match by {
                 By::Key => identity.and_then(|who| who.key.as_ref().map(<[u8; 32]>::as_slice)),
                 By::Org => identity.and_then(|who| who.org.as_deref().map(str::as_bytes)),
                 By::User => identity.and_then(|who| who.subject.as_deref().map(str::as_bytes)),
-                By::Ip => return address(crowd, ctx.client),
+                By::Ip => break,
             };
             if let Some(name) = found.filter(|name| !name.is_empty()) {
-                return crowd.key(*by as u8, name);
+                return crowd.take(*by as u8, name, at, cost);
             }
         }
-        address(crowd, ctx.client)
+        // Of IPv6 the network, whose other half a client may choose.
+        let kind = By::Ip as u8;
+        match ctx.client {
+            IpAddr::V4(ip) => crowd.take(kind, &ip.octets(), at, cost),
+            IpAddr::V6(ip) => {
+                let octets = ip.octets();
+                crowd.take(kind, octets.get(..8).unwrap_or_default(), at, cost)
+            }
+        }
     }
 }
 
-/// An address; of IPv6 the network, whose other half a client may choose.
-fn address(crowd: &Crowd, client: IpAddr) -> u128 {
-    match client {
-        IpAddr::V4(ip) => crowd.key(By::Ip as u8, &ip.octets()),
-        IpAddr::V6(ip) => {
-            let octets = ip.octets();
-            crowd.key(By::Ip as u8, octets.get(..8).unwrap_or_default())
-        }
-    }
-}
+/// A caller's key, and what came of it.
+type Charge = (u128, Result<Option<Seen>, Exhausted>);

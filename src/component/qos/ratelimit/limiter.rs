@@ -11,11 +11,12 @@ use crate::gateway::stage::Edits;
 use crate::gateway::task::Task;
 use crate::traffic::limit::callers::{CLEANUP, Callers, SHARDS};
 use crate::traffic::limit::fields::{self, Before, Label};
-use crate::traffic::limit::gate::{Crowd, Gate};
+use crate::traffic::limit::gate::{Crowd, Gate, Share, Size};
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::krakend::{Filling, Shared};
 use crate::traffic::limit::plan::{Cost, KrakendClients, Plan};
 use crate::traffic::limit::rate::{Empty, Rate};
+use crate::traffic::limit::shared::store::Store;
 use crate::traffic::limit::table::{MOST, Moment, Table};
 use http::HeaderValue;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(super) struct Written {
     pub who: Option<Who>,
     pub cleanup: Duration,
     pub shards: usize,
+    /// Where several gateways count together.
+    pub store: Option<Arc<Store>>,
 }
 
 /// Keys of `qos/ratelimit/router`.
@@ -86,6 +89,7 @@ pub(super) fn read(s: &mut Settings<'_>, dialect: Dialect, place: Place<'_>) -> 
         cleanup: s.duration("cleanup_period").unwrap_or(CLEANUP),
         // So many locks are enough for any machine.
         shards: usize::try_from(shards).unwrap_or(SHARDS).clamp(1, 2048),
+        store: None,
     }
 }
 
@@ -111,6 +115,16 @@ pub(super) struct Scope<'a> {
     pub reason: Reason,
     /// Its level in metrics.
     pub level: &'static str,
+}
+
+impl Scope<'_> {
+    /// What a limit goes by where several gateways count together: the same whatever its rate is at the moment.
+    fn share(&self, store: Option<&Arc<Store>>, which: &str) -> Option<Share> {
+        Some(Share {
+            store: Arc::clone(store?),
+            limit: format!("{} {} {which}", self.name, self.at),
+        })
+    }
 }
 
 /// The limits of a place, ready to ask.
@@ -168,11 +182,19 @@ impl Limiter {
     }
 
     /// The work beside the requests.
-    pub(super) fn task(&self) -> Option<Arc<dyn Task>> {
-        match &self.each.as_ref()?.1 {
-            Each::Native(crowd, ..) => Some(crowd.task()),
-            Each::Krakend(callers) => Some(Arc::clone(callers) as Arc<dyn Task>),
+    pub(super) fn tasks(&self) -> Vec<Arc<dyn Task>> {
+        let mut tasks = Vec::new();
+        if let Some(All::Native(gate, ..)) = &self.all {
+            tasks.extend(gate.task());
         }
+        match &self.each {
+            Some((_, Each::Native(crowd, ..))) => tasks.extend(crowd.tasks()),
+            Some((_, Each::Krakend(callers))) => {
+                tasks.push(Arc::clone(callers) as Arc<dyn Task>);
+            }
+            None => {}
+        }
+        tasks
     }
 
     /// Asks both limits, the client's first, and records what clients are told.
@@ -237,11 +259,11 @@ impl Limiter {
                 Err(self.each_hits.hit(ctx, at.ticks, 0))
             }
             Each::Native(crowd, cost, label) => {
-                let key = who.ask(head, ctx, |kind, name| crowd.key(kind, name));
-                let Some(key) = key else {
+                let taken = who.ask(head, ctx, |kind, name| crowd.take(kind, name, at, *cost));
+                let Some((key, taken)) = taken else {
                     return Err(self.each_hits.hit(ctx, at.ticks, 0));
                 };
-                match crowd.take(key, at, *cost) {
+                match taken {
                     Ok(seen) => {
                         if let Some(seen) = seen {
                             let told = (label, &seen.standing);
@@ -293,7 +315,8 @@ fn all(written: &Written, env: &Env, dialect: Dialect, scope: Scope<'_>) -> Opti
         return Some(All::Krakend(env.kept.get_or(&name, make)));
     }
     let rate = Rate::new(rate, every, written.capacity)?;
-    let gate = env.kept.get_or(&name, || Gate::new(rate, now));
+    let share = scope.share(written.store.as_ref(), "all");
+    let gate = Gate::kept(&env.kept, &name, rate, share);
     let (cost, label) = (gate.cost(1.0), Label::bucket(scope.level, &rate));
     Some(All::Native(gate, cost, label))
 }
@@ -307,7 +330,7 @@ fn each(written: &Written, env: &Env, dialect: Dialect, scope: Scope<'_>) -> Opt
     );
     let (shards, cleanup) = (written.shards, written.cleanup);
     let name = format!(
-        "{} {} {rate} {every:?} {capacity} {who:?} {shards} {cleanup:?}",
+        "{} {} {rate} {every:?} {capacity} {who:?}",
         scope.name, scope.at
     );
     if dialect == Dialect::Krakend {
@@ -328,8 +351,9 @@ fn each(written: &Written, env: &Env, dialect: Dialect, scope: Scope<'_>) -> Opt
         rate: Some(rate),
         daily: None,
     };
-    let make = || Callers::new(Table::new(plan, shards, MOST), cleanup);
-    let crowd = Crowd::new(env.kept.get_or(&name, make));
+    let size = Size { shards, cleanup };
+    let share = scope.share(written.store.as_ref(), "each");
+    let crowd = Crowd::kept(&env.kept, &name, plan, size, share);
     Some(Each::Native(
         crowd,
         plan.cost(1.0),

@@ -11,6 +11,7 @@ pub mod service;
 pub mod tiered;
 
 mod limiter;
+mod redis;
 mod who;
 
 use crate::base::{Code, Dialect, Severity};

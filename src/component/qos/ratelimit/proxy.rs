@@ -47,7 +47,7 @@ fn build(s: &mut Settings<'_>, draft: &mut BackendDraft, dialect: Dialect) -> Re
         Some(Bucket::Krakend(kept.get_or(&name, make)))
     } else {
         Rate::new(rate, every, capacity).map(|rate| {
-            let gate = kept.get_or(&name, || Gate::new(rate, now));
+            let gate = Gate::kept(kept, &name, rate, None);
             let cost = gate.cost(1.0);
             Bucket::Native(gate, cost)
         })

@@ -4,6 +4,8 @@
 //! the whole service, which operators believe that it does; `client_capacity` defaults to `client_max_rate` and
 //! not to one; what one limit refuses costs nothing at the other.
 
+pub mod redis;
+
 use super::limiter::{Limiter, Scope, read};
 use super::who::Place;
 use super::whole;
@@ -40,7 +42,7 @@ fn endpoint(
     let written = whole(s, dialect, |s| read(s, dialect, place));
     let limiter = written.and_then(|written| Limiter::new(written, &draft.env, dialect, scope));
     if let Some(limiter) = limiter {
-        draft.tasks.extend(limiter.task());
+        draft.tasks.extend(limiter.tasks());
         draft.head.push(Box::new(Stage(NAME, limiter)));
     }
     Ok(())
@@ -76,7 +78,7 @@ pub(super) fn whole_service(s: &mut Settings<'_>, draft: &mut ServiceDraft, name
     let limiter =
         written.and_then(|written| Limiter::new(written, &draft.env, Dialect::Native, scope));
     if let Some(limiter) = limiter {
-        draft.tasks.extend(limiter.task());
+        draft.tasks.extend(limiter.tasks());
         draft.head.push(Box::new(Stage(name, limiter)));
     }
 }

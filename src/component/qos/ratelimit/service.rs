@@ -1,5 +1,7 @@
 //! `qos/ratelimit/service` – how many requests the whole service takes (Enterprise in KrakenD).
 
+pub mod redis;
+
 use super::{enterprise_only, router};
 use crate::base::{Dialect, Problem};
 use crate::component::{Component, ServiceDraft};

@@ -5,9 +5,9 @@
 
 use super::limiter::{KEYS, Limiter, Scope, read};
 use super::who::Place;
-use super::{enterprise_only, whole};
+use super::{enterprise_only, redis, whole};
 use crate::base::{Code, Dialect, Problem, Reason};
-use crate::component::{Component, EndpointDraft, Env, ServiceDraft};
+use crate::component::{Component, EndpointDraft, Env, Offers, ServiceDraft};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
@@ -41,7 +41,7 @@ fn service(
         reason: Reason::GlobalRateExceeded,
         level: "global",
     };
-    let tiered = build(s, &draft.env, scope, Place::Service);
+    let tiered = build(s, (&draft.env, &draft.offers), scope, Place::Service);
     if let Some(tiered) = tiered {
         draft.tasks.extend(tiered.tasks());
         draft.head.push(Box::new(tiered));
@@ -66,7 +66,12 @@ fn endpoint(
         reason: Reason::EndpointRateExceeded,
         level: "endpoint",
     };
-    let tiered = build(s, &draft.env, scope, Place::Endpoint(&draft.at.path));
+    let tiered = build(
+        s,
+        (&draft.env, &draft.offers),
+        scope,
+        Place::Endpoint(&draft.at.path),
+    );
     if let Some(tiered) = tiered {
         draft.tasks.extend(tiered.tasks());
         draft.head.push(Box::new(tiered));
@@ -92,7 +97,12 @@ enum Fits {
     All,
 }
 
-fn build(s: &mut Settings<'_>, env: &Env, scope: Scope<'_>, place: Place<'_>) -> Option<Tiered> {
+fn build(
+    s: &mut Settings<'_>,
+    (env, offers): (&Env, &Offers),
+    scope: Scope<'_>,
+    place: Place<'_>,
+) -> Option<Tiered> {
     whole(s, Dialect::Native, |s| {
         s.known(&["tier_key", "tiers"]);
         let written = s.string_or("tier_key", "");
@@ -105,7 +115,7 @@ fn build(s: &mut Settings<'_>, env: &Env, scope: Scope<'_>, place: Place<'_>) ->
         let mut number = 0;
         let tiers = s.objects("tiers", |s| {
             number += 1;
-            tier(s, env, (scope, number), place)
+            tier(s, (env, offers), (scope, number), place)
         });
         let all = |tier: &Option<Tier>| {
             matches!(
@@ -135,11 +145,16 @@ fn build(s: &mut Settings<'_>, env: &Env, scope: Scope<'_>, place: Place<'_>) ->
 
 fn tier(
     s: &mut Settings<'_>,
-    env: &Env,
+    (env, offers): (&Env, &Offers),
     (scope, number): (Scope<'_>, usize),
     place: Place<'_>,
 ) -> Option<Tier> {
-    s.known(&["tier_value", "tier_value_as", "ratelimit"]);
+    s.known(&[
+        "tier_value",
+        "tier_value_as",
+        "ratelimit",
+        "ratelimit_redis",
+    ]);
     let fits = match s.string_or("tier_value_as", "literal").as_str() {
         "literal" => {
             s.require("tier_value");
@@ -156,22 +171,21 @@ fn tier(
         }
     };
     let name = format!("{} {number}", scope.name);
-    let limiter = match s.object("ratelimit") {
-        Some(mut inner) => {
-            let written = read(&mut inner, Dialect::Native, place);
-            let scope = Scope {
-                name: &name,
-                ..scope
-            };
-            Limiter::new(written, env, Dialect::Native, scope)
-        }
-        None => {
-            let message = "this tier has no limit";
-            let hint = format!("add \"ratelimit\" with some of {}", KEYS.join(", "));
-            s.error_hint("", Code::BadValue, message, hint);
-            None
-        }
+    let written = if let Some(mut inner) = s.object("ratelimit") {
+        Some(read(&mut inner, Dialect::Native, place))
+    } else if let Some(mut inner) = s.object("ratelimit_redis") {
+        redis::read(&mut inner, offers, place)
+    } else {
+        let message = "this tier has no limit";
+        let hint = format!("add \"ratelimit\" with some of {}", KEYS.join(", "));
+        s.error_hint("", Code::BadValue, message, hint);
+        None
     };
+    let scope = Scope {
+        name: &name,
+        ..scope
+    };
+    let limiter = written.and_then(|written| Limiter::new(written, env, Dialect::Native, scope));
     Some(Tier {
         fits: fits?,
         limiter,
@@ -181,7 +195,7 @@ fn tier(
 impl Tiered {
     fn tasks(&self) -> Vec<Arc<dyn Task>> {
         let limiters = self.tiers.iter().filter_map(|tier| tier.limiter.as_ref());
-        limiters.filter_map(Limiter::task).collect()
+        limiters.flat_map(Limiter::tasks).collect()
     }
 
     fn of(&self, value: &[u8]) -> Option<&Limiter> {

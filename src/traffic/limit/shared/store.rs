@@ -1,0 +1,549 @@
+//! The task that speaks to a store: it collects what was taken, reports it in few and large calls, and fills leases.
+//!
+//! One call carries up to hundreds of callers, and there are some twenty calls a second however many requests come. A
+//! call that fails ends the connection and turns the limits local at once; the task goes on trying.
+
+use super::lease::{Reply, Report};
+use super::link::{self, CALL, Link, Place, Script};
+use crate::gateway::kept::Kept;
+use crate::gateway::task::{Running, Task};
+use crate::telemetry::metrics::{Metrics, StoreMeters};
+use crate::traffic::limit::table::Moment;
+use aws_lc_rs::digest;
+use futures_util::future::join_all;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// The pause between two reports; of a cluster, which is called once for each of its groups, twice as long.
+const RHYTHM: Duration = Duration::from_millis(50);
+/// The shortest one, when leases run out.
+const HURRY: Duration = Duration::from_millis(2);
+/// Callers of one call.
+const BATCH: usize = 512;
+/// Groups of keys in a cluster, which needs the keys of one call in one place.
+const GROUPS: u8 = 8;
+/// Callers that may wait for the store.
+const WAITING: usize = 1 << 17;
+/// After this an unused lease goes back.
+const UNUSED: Duration = Duration::from_millis(300);
+/// Pauses between attempts to connect.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// What a caller or a limit is called in the store: a hash, so that nobody reads there who called. All gateways
+/// make the same of the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id([u8; 16]);
+
+impl Id {
+    /// The name of a caller of this kind under a limit.
+    pub fn of(limit: &str, kind: u8, caller: &[u8]) -> Self {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(&(limit.len() as u64).to_le_bytes());
+        hash.update(limit.as_bytes());
+        hash.update(&[kind]);
+        hash.update(caller);
+        let mut id = [0; 16];
+        let whole = hash.finish();
+        for (to, from) in id.iter_mut().zip(whole.as_ref()) {
+            *to = *from;
+        }
+        Self(id)
+    }
+
+    fn group(self) -> u8 {
+        let [first, ..] = self.0;
+        first % GROUPS
+    }
+
+    /// Its key: `hzrl:{group}:…` in hexadecimal digits.
+    fn key(self, group: u8) -> String {
+        use std::fmt::Write as _;
+        let mut key = String::with_capacity(42);
+        let _ = write!(key, "hzrl:{{{group}}}:");
+        for byte in self.0 {
+            let _ = write!(key, "{byte:02x}");
+        }
+        key
+    }
+}
+
+/// What the store is told of one caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Told {
+    /// Microseconds of one token; 0 without a bucket.
+    pub step: f64,
+    /// Tokens of the bucket.
+    pub burst: u64,
+    /// What was taken and is wanted.
+    pub report: Report,
+    /// The day.
+    pub day: u64,
+    /// Its limit in thousandths; 0 for none.
+    pub daily: u64,
+    /// What was known of it before this report.
+    pub known: u64,
+}
+
+/// A limit with leases.
+pub trait Leased: Send + Sync {
+    /// What is to be told of a caller; `None` when there is nothing, or no such caller.
+    fn report(&self, key: u128, at: Moment) -> Option<Told>;
+
+    /// Takes the store's answer in. Tells whether there is more to report.
+    fn settle(&self, key: u128, at: Moment, told: &Told, reply: &Reply) -> bool;
+
+    /// A lease that nobody uses, to be given back.
+    fn unused(&self, key: u128, at: Moment) -> Option<Told>;
+
+    /// The report did not arrive; it will be made again.
+    fn failed(&self, key: u128, at: Moment);
+}
+
+/// A caller that has something to report.
+#[derive(Clone)]
+pub struct Ask {
+    /// Whose caller it is.
+    pub whose: Weak<dyn Leased>,
+    /// The caller's key there.
+    pub key: u128,
+    /// Its name in the store.
+    pub id: Id,
+}
+
+/// A store of counters, and the task that speaks to it.
+pub struct Store {
+    place: Place,
+    /// What it is called in logs and metrics.
+    name: String,
+    up: AtomicBool,
+    asks: Sender<Ask>,
+    asked: Mutex<Receiver<Ask>>,
+    hurry: Notify,
+    meters: StoreMeters,
+    script: Script,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// The store at this place, or one that nobody has spoken to yet.
+    pub fn kept(kept: &Kept, name: &str, place: Place, metrics: &Metrics) -> Arc<Self> {
+        let mark = place.mark();
+        kept.get_or(&format!("store {name} {mark}"), || {
+            Self::new(name, place, metrics)
+        })
+    }
+
+    /// What tells it from a store at another place.
+    pub fn mark(&self) -> String {
+        self.place.mark()
+    }
+
+    fn new(name: &str, place: Place, metrics: &Metrics) -> Self {
+        let (asks, asked) = mpsc::channel(WAITING);
+        Self {
+            place,
+            name: name.to_owned(),
+            up: AtomicBool::new(false),
+            asks,
+            asked: Mutex::new(asked),
+            hurry: Notify::new(),
+            meters: metrics.store(name),
+            script: Script::new(include_str!("share.lua")),
+        }
+    }
+
+    /// Whether it answered last time.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Notes a caller for the next report. Where too many wait already it is noted when it comes again.
+    pub fn ask(&self, ask: Ask) {
+        let _ = self.asks.try_send(ask);
+    }
+
+    /// Has the next report made at once.
+    pub fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    fn came(&self) {
+        self.meters.up.set(1);
+        if !self.up.swap(true, Ordering::Relaxed) {
+            log::info!(store = self.name.as_str(); "limits are shared");
+        }
+    }
+
+    fn went(&self, why: &str) {
+        self.meters.failed.inc();
+        self.meters.up.set(0);
+        if self.up.swap(false, Ordering::Relaxed) {
+            log::warn!(store = self.name.as_str(), reason = why; "the store of shared limits is away, limits are local");
+        }
+    }
+
+    async fn serve(&self) {
+        let mut asked = self.asked.lock().await;
+        let mut work = Work::default();
+        let mut pause = AGAIN.0;
+        let mut first = true;
+        loop {
+            let link = match timeout(self.place.dial + CALL, self.place.connect()).await {
+                Ok(Ok(link)) => link,
+                failed => {
+                    let why = failed.map_or_else(
+                        |_| "no connection in time".to_owned(),
+                        |result| result.err().map_or_else(String::new, |e| link::fault(&e)),
+                    );
+                    if std::mem::take(&mut first) {
+                        // There is no change to tell of, and somebody must know.
+                        self.up.store(true, Ordering::Relaxed);
+                    }
+                    self.went(&why);
+                    work.wait(&mut asked, Instant::now() + pause).await;
+                    pause = (pause * 2).min(AGAIN.1);
+                    continue;
+                }
+            };
+            first = false;
+            pause = AGAIN.0;
+            self.came();
+            let why = self.speak(link, &mut work, &mut asked).await;
+            self.went(&why);
+            work.wait(&mut asked, Instant::now() + pause).await;
+        }
+    }
+
+    /// Reports until a call fails.
+    async fn speak(&self, link: Link, work: &mut Work, asked: &mut Receiver<Ask>) -> String {
+        let rhythm = if self.place.cluster {
+            RHYTHM * 2
+        } else {
+            RHYTHM
+        };
+        let mut last = Instant::now() - rhythm;
+        loop {
+            let hurried = || self.hurry.notified();
+            work.gather(asked, last, rhythm, hurried).await;
+            last = Instant::now();
+            if let Err(why) = self.flush(&link, work).await {
+                return why;
+            }
+        }
+    }
+
+    async fn flush(&self, link: &Link, work: &mut Work) -> Result<(), String> {
+        let again = std::mem::take(&mut work.unsure);
+        if !again.is_empty() {
+            self.call(link, work, again).await?;
+        }
+        let batches = work.batches(self.place.cluster);
+        self.call(link, work, batches).await
+    }
+
+    async fn call(&self, link: &Link, work: &mut Work, batches: Vec<Batch>) -> Result<(), String> {
+        let calls = batches.into_iter().map(|batch| {
+            let mut link = link.clone();
+            async move {
+                let (keys, args) = batch.spoken();
+                let call = link.run(&self.script, &keys, &args);
+                let answer = match timeout(CALL, call).await {
+                    Ok(Ok(numbers)) if numbers.len() == batch.callers.len() * 4 => Ok(numbers),
+                    Ok(Ok(_)) => Err("an answer of another size".to_owned()),
+                    Ok(Err(error)) => Err(link::fault(&error)),
+                    Err(_) => Err("no answer in time".to_owned()),
+                };
+                (batch, answer)
+            }
+        });
+        let mut failed = None;
+        for (batch, answer) in join_all(calls).await {
+            self.meters.reports.inc_by(batch.callers.len() as u64);
+            match answer {
+                Ok(numbers) => {
+                    self.meters.answered.inc();
+                    work.settle(batch, &numbers);
+                }
+                Err(why) => {
+                    work.failed(batch);
+                    failed = Some(why);
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Task for Store {
+    fn name(&self) -> &'static str {
+        "shared limits"
+    }
+
+    fn run(self: Arc<Self>) -> Running {
+        Box::pin(async move { self.serve().await })
+    }
+}
+
+/// What is to be reported.
+#[derive(Default)]
+struct Work {
+    /// By where it is kept and its key there.
+    waiting: HashMap<(usize, u128), Ask>,
+    /// Leases that may turn out to be unused, by when.
+    granted: VecDeque<(Instant, Ask)>,
+    /// Calls that failed, to be made again before anything new is said of their callers.
+    unsure: Vec<Batch>,
+}
+
+/// Callers of one call.
+struct Batch {
+    callers: Vec<(Ask, Told)>,
+    group: u8,
+    /// What marks it in the store: a call whose answer is lost is made again, and counts once.
+    mark: u64,
+}
+
+impl Work {
+    fn note(&mut self, ask: Ask) {
+        if self.waiting.len() < WAITING {
+            let whose = ask.whose.as_ptr().cast::<()>() as usize;
+            self.waiting.insert((whose, ask.key), ask);
+        }
+    }
+
+    /// Notes what comes until a moment.
+    async fn wait(&mut self, asked: &mut Receiver<Ask>, until: Instant) {
+        loop {
+            tokio::select! {
+                Some(ask) = asked.recv() => self.note(ask),
+                () = sleep_until(until) => return,
+            }
+        }
+    }
+
+    /// Whether there is something to report at the next occasion.
+    fn is_due(&self) -> bool {
+        !self.waiting.is_empty() || !self.unsure.is_empty()
+    }
+
+    /// Notes what comes until it is time for a report.
+    async fn gather<'n>(
+        &mut self,
+        asked: &mut Receiver<Ask>,
+        last: Instant,
+        rhythm: Duration,
+        hurried: impl Fn() -> tokio::sync::futures::Notified<'n>,
+    ) {
+        let mut due = last + rhythm;
+        loop {
+            let now = Instant::now();
+            let until = if !self.is_due() {
+                let granted = self.granted.front().map(|(at, _)| *at);
+                granted.unwrap_or(now + Duration::from_secs(3600)).max(due)
+            } else {
+                due
+            };
+            if self.is_due() && now >= due {
+                return;
+            }
+            tokio::select! {
+                Some(ask) = asked.recv() => {
+                    self.note(ask);
+                    while let Ok(ask) = asked.try_recv() {
+                        self.note(ask);
+                    }
+                }
+                () = hurried() => due = due.min(last + HURRY),
+                () = sleep_until(until) => return,
+            }
+        }
+    }
+
+    fn batches(&mut self, cluster: bool) -> Vec<Batch> {
+        let at = Moment::now();
+        let mut groups: Vec<Batch> = Vec::new();
+        let mut add = |ask: Ask, told: Told| {
+            let group = if cluster { ask.id.group() } else { 0 };
+            let open = |batch: &&mut Batch| batch.group == group && batch.callers.len() < BATCH;
+            match groups.iter_mut().rev().find(open) {
+                Some(batch) => batch.callers.push((ask, told)),
+                None => groups.push(Batch {
+                    callers: vec![(ask, told)],
+                    group,
+                    mark: fastrand::u64(..),
+                }),
+            }
+        };
+        let now = Instant::now();
+        while let Some((due, _)) = self.granted.front()
+            && *due <= now
+            && let Some((_, ask)) = self.granted.pop_front()
+        {
+            // One that reports anyway is no idle one.
+            let told = ask
+                .whose
+                .upgrade()
+                .and_then(|whose| whose.unused(ask.key, at));
+            if let Some(told) = told {
+                add(ask, told);
+            }
+        }
+        for (_, ask) in self.waiting.drain() {
+            let told = ask
+                .whose
+                .upgrade()
+                .and_then(|whose| whose.report(ask.key, at));
+            if let Some(told) = told {
+                add(ask, told);
+            }
+        }
+        groups
+    }
+
+    fn settle(&mut self, batch: Batch, numbers: &[i64]) {
+        let (at, now) = (Moment::now(), Instant::now());
+        for ((ask, told), numbers) in batch.callers.into_iter().zip(numbers.chunks_exact(4)) {
+            let &[granted, left, wait, used] = numbers else {
+                continue;
+            };
+            let reply = Reply {
+                granted,
+                left,
+                wait: u64::try_from(wait).unwrap_or(0).saturating_mul(1_000),
+                used,
+            };
+            let Some(whose) = ask.whose.upgrade() else {
+                continue;
+            };
+            let more = whose.settle(ask.key, at, &told, &reply);
+            if granted > 0 && self.granted.len() < WAITING {
+                self.granted.push_back((now + UNUSED, ask.clone()));
+            }
+            if more {
+                self.note(ask);
+            }
+        }
+    }
+
+    /// Keeps a call of which nobody knows whether it arrived.
+    fn failed(&mut self, batch: Batch) {
+        let at = Moment::now();
+        for (ask, _) in &batch.callers {
+            if let Some(whose) = ask.whose.upgrade() {
+                whose.failed(ask.key, at);
+            }
+        }
+        self.unsure.push(batch);
+    }
+}
+
+impl Batch {
+    /// Keys and numbers for the script.
+    fn spoken(&self) -> (Vec<String>, Vec<String>) {
+        let mut keys = Vec::with_capacity(self.callers.len() + 1);
+        keys.push(format!("hzrl:{{{}}}:call:{:016x}", self.group, self.mark));
+        keys.extend(self.callers.iter().map(|(ask, _)| ask.id.key(self.group)));
+        let mut args = Vec::with_capacity(self.callers.len() * 8);
+        for (_, told) in &self.callers {
+            args.push(format!("{:.6}", told.step));
+            args.push(told.burst.to_string());
+            args.push(told.report.owed.to_string());
+            args.push(told.report.wanted.to_string());
+            args.push(told.day.to_string());
+            args.push(told.daily.to_string());
+            args.push(told.report.spent.to_string());
+            args.push(told.known.to_string());
+        }
+        (keys, args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_store_tell_callers_apart_and_nothing_about_them() {
+        let id = Id::of("tier free", 1, b"10.0.0.1");
+        assert_eq!(id, Id::of("tier free", 1, b"10.0.0.1"));
+        let others = [
+            Id::of("tier free", 2, b"10.0.0.1"),
+            Id::of("tier team", 1, b"10.0.0.1"),
+            Id::of("tier fre", 1, b"e10.0.0.1"),
+            Id::of("tier free", 1, b"10.0.0.2"),
+        ];
+        assert!(others.iter().all(|other| *other != id));
+        let key = id.key(3);
+        assert!(key.starts_with("hzrl:{3}:") && key.len() == 41, "{key}");
+        assert!(!key.contains("10.0.0.1"));
+    }
+
+    struct Nobody;
+
+    impl Leased for Nobody {
+        fn report(&self, key: u128, _: Moment) -> Option<Told> {
+            (key != 7).then(Told::default)
+        }
+        fn settle(&self, _: u128, _: Moment, _: &Told, _: &Reply) -> bool {
+            false
+        }
+        fn unused(&self, _: u128, _: Moment) -> Option<Told> {
+            None
+        }
+        fn failed(&self, _: u128, _: Moment) {}
+    }
+
+    fn work(callers: u128) -> (Arc<dyn Leased>, Work) {
+        let whose: Arc<dyn Leased> = Arc::new(Nobody);
+        let mut work = Work::default();
+        for key in 0..callers {
+            let id = Id::of("x", 0, &key.to_le_bytes());
+            let whose = Arc::downgrade(&whose);
+            work.note(Ask { whose, key, id });
+        }
+        (whose, work)
+    }
+
+    #[test]
+    fn many_callers_are_few_calls() {
+        let (_whose, mut all) = work(1_200);
+        let batches = all.batches(false);
+        let sizes: Vec<usize> = batches.iter().map(|batch| batch.callers.len()).collect();
+        assert_eq!(sizes, [512, 512, 175], "one of them has nothing to tell");
+        let (keys, args) = batches[0].spoken();
+        assert_eq!((keys.len(), args.len()), (513, 512 * 8));
+        assert_ne!(keys[0], batches[1].spoken().0[0], "each call has its mark");
+    }
+
+    #[test]
+    fn the_keys_of_one_call_are_in_one_place_of_a_cluster() {
+        let (_whose, mut all) = work(1_000);
+        let batches = all.batches(true);
+        assert_eq!(batches.len(), usize::from(GROUPS));
+        for batch in &batches {
+            let (keys, _) = batch.spoken();
+            let group = format!("hzrl:{{{}}}:", batch.group);
+            assert!(keys.iter().all(|key| key.starts_with(&group)));
+        }
+    }
+
+    #[test]
+    fn limits_that_a_reload_dropped_are_not_reported() {
+        let (whose, mut all) = work(10);
+        drop(whose);
+        assert!(all.batches(false).is_empty());
+    }
+}

@@ -1,0 +1,335 @@
+//! Limits that several gateways count together in a real store: what they add up to, and what happens while the store is
+//! slow, away, or has forgotten everything. Rates are so low that nothing comes in during a test.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Gateway, Origin, Store, eventually};
+use crate::tls::Certificates;
+
+fn plan(store: &Value, plan: Value) -> Value {
+    json!({"hanzo/ratelimit": {"global": {"rate": 0}, "tiers": {"only": plan}, "store": store}})
+}
+
+fn gateway(origin: &Origin, extra: Value) -> Gateway {
+    Gateway::native(json!({
+        "timeout": "5s", "extra_config": extra,
+        "endpoints": [{"endpoint": "/a", "output_encoding": "no-op",
+            "backend": [{"url_pattern": "/up", "host": [origin.url()]}]}]
+    }))
+}
+
+fn is_up(gateway: &Gateway, up: u8) {
+    let line = format!("hanzo_gateway_rate_limit_store_up{{store=\"hanzo\"}} {up}");
+    eventually(&line, || gateway.metrics().contains(&line).then_some(()));
+}
+
+fn left(answer: &Answer) -> u64 {
+    answer
+        .header("x-ratelimit-remaining")
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// What a caller took of its day, as the store knows it.
+fn used(store: &Store, tokens: u64) {
+    let known = || (store.sum("u") - tokens as f64 * 1_000.0).abs() < 0.5;
+    eventually(&format!("{tokens} in the store"), || known().then_some(()));
+}
+
+fn passed(gateway: &Gateway, times: usize) -> usize {
+    (0..times)
+        .filter(|_| gateway.get("/a").status() == 200)
+        .count()
+}
+
+#[test]
+fn two_gateways_give_a_caller_together_what_one_would() {
+    let (origin, store) = (Origin::json("{}"), Store::start());
+    let settings = plan(
+        &json!({"valkey": store.url()}),
+        json!({"per_minute": 0.01, "burst": 100, "per_day": 1000}),
+    );
+    let gateways = [(); 2].map(|()| gateway(&origin, settings.clone()));
+    gateways.iter().for_each(|gateway| is_up(gateway, 1));
+    assert_eq!(passed(&gateways[0], 60), 60);
+    used(&store, 60);
+    // The other hears of it with its first report.
+    assert_eq!(gateways[1].get("/a").status(), 200);
+    used(&store, 61);
+    let left = eventually("the rest of both", || {
+        let left = left(&gateways[1].get("/a"));
+        (left < 40).then_some(left)
+    });
+    let more = passed(&gateways[1], 100);
+    assert!(more as u64 <= left + 1, "{more} of {left}");
+    let answer = gateways[1].get("/a");
+    answer.assert_error(429, "rate_limit_exceeded");
+    assert!(
+        answer
+            .header("proxy-status")
+            .unwrap()
+            .contains("tier_minute_exhausted")
+    );
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("0"));
+    // And the first one soon knows too, although it has 40 left for itself.
+    eventually("the first one to know", || {
+        (gateways[0].get("/a").status() == 429).then_some(())
+    });
+    let all = origin.requests().len();
+    assert!((100..=100 + 2 * 16).contains(&all), "{all}");
+}
+
+#[test]
+fn many_requests_are_few_calls() {
+    let (origin, store) = (Origin::json("{}"), Store::start());
+    let settings = plan(
+        &json!({"valkey": store.url()}),
+        json!({"per_minute": 6000, "burst": 3000, "per_day": 100_000}),
+    );
+    let gateway = gateway(&origin, settings);
+    is_up(&gateway, 1);
+    let before = store.calls();
+    let mut client = gateway.client();
+    let started = std::time::Instant::now();
+    for _ in 0..1_000 {
+        assert_eq!(client.get("/a").status(), 200);
+    }
+    let took = started.elapsed();
+    used(&store, 1_000);
+    let calls = u128::from(store.calls() - before);
+    // Twenty a second, and some when leases are first found to be too small.
+    let most = took.as_millis() / 50 + 30;
+    assert!(calls <= most, "{calls} calls in {took:?}");
+}
+
+#[test]
+fn a_day_outlives_the_gateway() {
+    let (origin, store) = (Origin::json("{}"), Store::start());
+    let settings = plan(&json!({"valkey": store.url()}), json!({"per_day": 5}));
+    let first = gateway(&origin, settings.clone());
+    is_up(&first, 1);
+    assert_eq!(passed(&first, 3), 3);
+    used(&store, 3);
+    drop(first);
+    let second = gateway(&origin, settings);
+    is_up(&second, 1);
+    assert_eq!(second.get("/a").status(), 200);
+    used(&store, 4);
+    eventually("what was used before", || {
+        let answer = second.get("/a");
+        (answer.status() == 429).then_some(())
+    });
+    // One more passed than the day has at most: the request that was the first to be told.
+    used(&store, origin.requests().len() as u64);
+    assert!(origin.requests().len() <= 6);
+}
+
+#[test]
+fn a_store_that_dies_leaves_local_limits_and_hears_of_everything_when_it_is_back() {
+    let origin = Origin::json("{}");
+    let mut store = Store::start();
+    let settings = plan(
+        &json!({"valkey": store.url()}),
+        json!({"per_minute": 0.01, "burst": 20, "per_day": 1000}),
+    );
+    let gateway = gateway(&origin, settings);
+    is_up(&gateway, 1);
+    assert_eq!(passed(&gateway, 5), 5);
+    used(&store, 5);
+    store.kill();
+    assert_eq!(passed(&gateway, 5), 5);
+    is_up(&gateway, 0);
+    let line = gateway.log_line("the store of shared limits is away");
+    assert!(line.contains("WARN"), "{line}");
+    assert_eq!(passed(&gateway, 15), 10, "the local limit holds");
+    store.again();
+    is_up(&gateway, 1);
+    gateway.log_line("limits are shared");
+    // It forgot the first five and is taught them again.
+    used(&store, 20);
+    assert_eq!(gateway.get("/a").status(), 429);
+}
+
+#[test]
+fn a_store_that_hangs_holds_nobody_up() {
+    let (origin, store) = (Origin::json("{}"), Store::start());
+    let settings = plan(
+        &json!({"valkey": store.url()}),
+        json!({"per_minute": 0.01, "burst": 500, "per_day": 1000}),
+    );
+    let gateway = gateway(&origin, settings);
+    is_up(&gateway, 1);
+    assert_eq!(gateway.get("/a").status(), 200);
+    used(&store, 1);
+    store.signal("STOP");
+    // Local limits decide as soon as the store is found to be slow; until then there is what may be owed.
+    assert!(passed(&gateway, 10) == 10);
+    is_up(&gateway, 0);
+    assert_eq!(passed(&gateway, 50), 50);
+    store.signal("CONT");
+    is_up(&gateway, 1);
+    used(&store, 61);
+}
+
+#[test]
+fn a_store_that_was_emptied_is_taught_the_day_again() {
+    let (origin, store) = (Origin::json("{}"), Store::start());
+    let settings = plan(
+        &json!({"valkey": store.url()}),
+        json!({"per_minute": 0.01, "burst": 50, "per_day": 1000}),
+    );
+    let gateways = [(); 2].map(|()| gateway(&origin, settings.clone()));
+    gateways.iter().for_each(|gateway| is_up(gateway, 1));
+    assert_eq!(passed(&gateways[0], 10), 10);
+    used(&store, 10);
+    let _: String = store.ask(&["FLUSHALL"]);
+    assert_eq!(passed(&gateways[0], 1), 1);
+    used(&store, 11);
+    let metrics = gateways[0].metrics();
+    assert!(metrics.contains("store_up{store=\"hanzo\"} 1"), "{metrics}");
+}
+
+#[test]
+fn limits_of_endpoints_and_of_all_are_shared_too() {
+    let (origin, store) = (Origin::json("{}"), Store::start());
+    let config = json!({
+        "timeout": "5s",
+        "extra_config": {
+            "redis": {"connection_pools": [{"name": "counters", "address": format!("127.0.0.1:{}", store.port())}]},
+            "qos/ratelimit/service/redis": {"connection_name": "counters", "max_rate": 1, "capacity": 60, "every": "24h"},
+        },
+        "endpoints": [
+            {"endpoint": "/a", "output_encoding": "no-op", "backend": [{"url_pattern": "/up", "host": [origin.url()]}],
+             "extra_config": {"qos/ratelimit/router/redis": {
+                "connection_name": "counters", "client_max_rate": 1, "client_capacity": 40, "every": "24h",
+                "strategy": "header", "key": "X-Key"}}},
+        ]
+    });
+    let gateways = [(); 2].map(|()| Gateway::native(config.clone()));
+    let up = "hanzo_gateway_rate_limit_store_up{store=\"counters\"} 1";
+    for gateway in &gateways {
+        eventually(up, || gateway.metrics().contains(up).then_some(()));
+    }
+    let ask = |gateway: &Gateway, key: &str| {
+        let mut client = gateway.client();
+        client
+            .request("GET", "/a", &[("X-Key", key)], "")
+            .answer()
+            .status()
+    };
+    let times = |gateway: &Gateway, key: &str| (0..40).filter(|_| ask(gateway, key) == 200).count();
+    assert_eq!(times(&gateways[0], "one"), 40);
+    assert_eq!(ask(&gateways[0], "one"), 429);
+    // The other gateway lets pass what it may before it is told.
+    let more = eventually("the other gateway to be told", || {
+        (ask(&gateways[1], "one") == 429).then(|| origin.requests().len() - 40)
+    });
+    assert!(more <= 16, "{more}");
+    // All together have 60 on this day. What one gateway holds and does not use comes back to the others.
+    let stranger = || ask(&gateways[1], &fastrand::u64(..).to_string());
+    eventually("all of them to be had", || {
+        stranger();
+        (origin.requests().len() >= 60).then_some(())
+    });
+    eventually("the end for all", || (stranger() == 429).then_some(()));
+    let all = origin.requests().len();
+    assert!(all <= 60 + 2 * 16, "{all}");
+}
+
+#[test]
+fn a_cluster_is_spoken_to_by_any_of_its_nodes() {
+    let bus = crate::support::ports::free().to_string();
+    let store = Store::with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let _: String = store.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    eventually("the cluster", || {
+        let state: String = store.ask(&["CLUSTER", "INFO"]);
+        state.contains("cluster_state:ok").then_some(())
+    });
+    let origin = Origin::json("{}");
+    let place = json!({"valkey": store.url(), "cluster": true});
+    let settings = plan(
+        &place,
+        json!({"per_minute": 0.01, "burst": 20, "per_day": 1000}),
+    );
+    let gateway = gateway(&origin, settings);
+    is_up(&gateway, 1);
+    assert_eq!(passed(&gateway, 25), 20);
+    used(&store, 20);
+}
+
+#[test]
+fn a_store_is_spoken_to_over_tls_and_with_a_password_that_nobody_reads() {
+    let certificates = Certificates::new();
+    certificates.sign("store", &["127.0.0.1"]);
+    let file = |name: &str| certificates.path(name).display().to_string();
+    let (cert, key, ca) = (file("store.pem"), file("store.key"), file("ca.pem"));
+    let store = Store::with(&[
+        "--tls-port",
+        "PORT",
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+        "--requirepass",
+        "open-sesame",
+    ]);
+    let origin = Origin::json("{}");
+    let limits = json!({"per_minute": 0.01, "burst": 20});
+    let url = |password: &str| format!("rediss://:{password}@127.0.0.1:{}", store.port());
+    let place = json!({"valkey": url("open-sesame"), "ca_file": ca});
+    let good = gateway(&origin, plan(&place, limits.clone()));
+    is_up(&good, 1);
+    assert_eq!(good.get("/a").status(), 200);
+    // Whom nobody vouches for is not spoken to, and who does not know the word is not let in.
+    let stranger = json!({"valkey": url("open-sesame")});
+    let wrong = json!({"valkey": url("close-sesame"), "ca_file": ca});
+    for place in [stranger, wrong] {
+        let gateway = gateway(&origin, plan(&place, limits.clone()));
+        let line = gateway.log_line("the store of shared limits is away");
+        assert!(!line.contains("sesame"), "{line}");
+        assert_eq!(gateway.get("/a").status(), 200);
+        assert!(!gateway.stdout().contains("sesame"));
+    }
+}
+
+#[test]
+fn stores_that_cannot_be_understood_refuse_the_file() {
+    let origin = Origin::json("{}");
+    let limits = json!({"per_minute": 1, "burst": 1});
+    let file = |extra: Value| json!({"extra_config": extra, "endpoints": [{"endpoint": "/a", "backend": [{"url_pattern": "/", "host": [origin.url()]}]}]});
+    let named = json!({"qos/ratelimit/service/redis": {"connection_name": "none", "max_rate": 1}});
+    for (extra, place) in [
+        (plan(&json!({}), limits.clone()), "valkey"),
+        (
+            plan(&json!({"valkey": "http://store"}), limits.clone()),
+            "valkey",
+        ),
+        (
+            plan(
+                &json!({"valkey": "redis://store", "on_failure": "open"}),
+                limits.clone(),
+            ),
+            "on_failure",
+        ),
+        (
+            plan(
+                &json!({"valkey": "rediss://store", "ca_file": "no-such-file"}),
+                limits,
+            ),
+            "ca_file",
+        ),
+        (named, "connection_name"),
+    ] {
+        let output = Gateway::refused(file(extra));
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!(
+            said.contains(place) && !said.contains("secret"),
+            "{place} in\n{said}"
+        );
+    }
+}
