@@ -50,6 +50,7 @@ mod secrets;
 mod security;
 mod serving;
 mod shared;
+mod split;
 mod streaming;
 mod telemetry;
 mod templates;

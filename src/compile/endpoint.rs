@@ -125,6 +125,8 @@ pub fn compile(
         params: params.iter().map(|name| title(name).into()).collect(),
         reads_body,
         keyed: keyed(&plan),
+        routed: true,
+        split: None,
         door: draft.door.into(),
         head: draft.head.into(),
         claims: draft.claims.into(),

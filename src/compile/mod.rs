@@ -11,6 +11,7 @@ pub mod explain;
 pub mod gates;
 pub mod hosts;
 pub mod schema;
+pub mod split;
 pub mod strip;
 pub mod transport;
 
@@ -156,9 +157,16 @@ pub fn compile(
     };
     let mut endpoints = Vec::new();
     let mut tasks = Vec::new();
-    for (written, own) in drafts {
+    for (written, mut own) in drafts {
         let mut asked = Vec::new();
-        let compiled = endpoint::compile(written, own, &mut asked, &mut scope);
+        let from = endpoints.len();
+        let compiled = match own.split.take() {
+            Some(split) => split::compile(written, (own, split), from, &mut asked, &mut scope),
+            None => {
+                let compiled = endpoint::compile(written, own, &mut asked, &mut scope);
+                compiled.into_iter().collect()
+            }
+        };
         if !written.skipped {
             tasks.extend(asked);
             endpoints.extend(compiled);
@@ -401,7 +409,9 @@ fn router(
             pattern: pattern.clone(),
             endpoint: id(endpoints.len() + i),
         });
-    let written = endpoints.iter().enumerate().map(|(i, endpoint)| Route {
+    let written = endpoints.iter().enumerate();
+    let written = written.filter(|(_, endpoint)| endpoint.routed);
+    let written = written.map(|(i, endpoint)| Route {
         method: endpoint.method.clone(),
         pattern: endpoint.pattern.to_string(),
         endpoint: id(i),

@@ -9,6 +9,7 @@ use crate::gateway::kept::Kept;
 use crate::gateway::lane::Lane;
 use crate::gateway::limits::Limits;
 use crate::gateway::snapshot::Statics;
+use crate::gateway::split::{Sticky, When};
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
 use crate::net::balance::Outliers;
@@ -136,6 +137,8 @@ pub struct EndpointDraft {
     pub hidden_query: Vec<String>,
     /// Who has the last word about the answer.
     pub seal: Option<Box<dyn SealStage>>,
+    /// `hanzo/split`.
+    pub split: Option<Splitting>,
     /// `proxy.static`.
     pub statics: Option<Statics>,
     /// `proxy.flatmap_filter`.
@@ -231,6 +234,28 @@ impl Balancing {
             probe: None,
         }
     }
+}
+
+/// `hanzo/split`: how an endpoint's backends share its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splitting {
+    /// The share of each.
+    pub shares: Vec<Share>,
+    /// What keeps a caller where it is.
+    pub sticky: Option<Sticky>,
+    /// Where the shares stand in the document.
+    pub pointer: String,
+}
+
+/// The share of one backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its first host; by its place in the list without one.
+    pub name: Option<String>,
+    /// How much.
+    pub weight: u32,
+    /// Who always meets it.
+    pub when: Option<When>,
 }
 
 /// `hanzo/retry`: how calls are made again.

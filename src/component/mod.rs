@@ -21,7 +21,7 @@ use crate::base::{Dialect, Problem, Report};
 use crate::config::settings::Settings;
 pub use draft::{
     At, BackendDraft, Balancing, EndpointDraft, Env, ErrorMode, Offers, Retrying, RouterFlags,
-    ServiceDraft,
+    ServiceDraft, Share, Splitting,
 };
 pub use not_yet::{Loss, NOT_YET, NotYet};
 pub use tokens::{MadeVerifier, TOKEN_KEYS, TokenDefaults, Tokens, TokensRead, read_tokens};
@@ -158,6 +158,7 @@ pub static COMPONENTS: &[Component] = &[
     validation::cel::COMPONENT,
     validation::json_schema::COMPONENT,
     proxy::COMPONENT,
+    hanzo::split::COMPONENT,
     hanzo::balance::COMPONENT,
     hanzo::retry::COMPONENT,
     qos::circuit_breaker::http::COMPONENT,

@@ -124,7 +124,9 @@ fn check_backends(s: &mut Settings<'_>, endpoint: &Endpoint) {
             "add \"backend\": [{\"host\": [\"http://api\"], \"url_pattern\": \"/\"}]",
         );
     }
-    if endpoint.output_encoding == "no-op" && count > 1 {
+    // Of several that share the requests each one gets its own.
+    let split = endpoint.extra_config.get("hanzo/split").is_some();
+    if endpoint.output_encoding == "no-op" && count > 1 && !split {
         let message =
             "can not use NoOp encoding with more than one backends connected to the same endpoint";
         let hint = "keep one backend, or use another \"output_encoding\"";

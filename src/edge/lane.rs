@@ -165,6 +165,11 @@ fn routed(head: &WireHead<'_>, x: &mut Exchange) -> Option<Result<Routed, Error>
         Ok(Routed::Endpoint(id)) => {
             let endpoint = x.ctx.gateway.endpoints.get(*id)?;
             endpoint.lane_now().ok()?;
+            let parts = endpoint.split.iter().flat_map(|split| &split.parts);
+            for part in parts {
+                let part = x.ctx.gateway.endpoints.get(part.endpoint)?;
+                part.lane_now().ok()?;
+            }
         }
         Ok(Routed::Builtin(which)) if builtin::wants_body(*which) => return None,
         _ => {}
@@ -209,6 +214,7 @@ impl Visit<'_> {
         if let Some(reply) = enter(&self.head(), x, id).await? {
             return Ok(self.answer(&finish::own(x, reply)).await);
         }
+        let id = x.ctx.endpoint.unwrap_or(id);
         let endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal);
         let endpoint = endpoint.map_err(Error::from)?;
         let backend = match &endpoint.plan {

@@ -36,7 +36,7 @@ impl Affinity {
 }
 
 /// The value of a cookie among those of one field.
-fn cookie<'a>(all: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub fn cookie<'a>(all: &'a [u8], name: &str) -> Option<&'a [u8]> {
     all.split(|byte| *byte == b';').find_map(|pair| {
         let pair = pair.trim_ascii();
         pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")

@@ -309,7 +309,8 @@ impl Health {
     }
 }
 
-fn names(entry: &str, name: &str) -> bool {
+/// Whether an entry means a backend: by its first host with the port, without it, or by that host's first label.
+pub fn names(entry: &str, name: &str) -> bool {
     let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
     let label = host.split('.').next().unwrap_or(host);
     entry == name || entry == host || entry == label

@@ -25,6 +25,7 @@ pub mod request_id;
 pub mod retry;
 pub mod router;
 pub mod snapshot;
+pub mod split;
 pub mod stage;
 pub mod task;
 pub mod told;

@@ -15,6 +15,7 @@ use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
 use crate::gateway::retry::Retry;
 use crate::gateway::router::Router;
+use crate::gateway::split::Split;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
 use crate::net::{Client, Pool, Resolver, Scheme, Srv, Target, Transport};
@@ -142,6 +143,10 @@ pub struct Endpoint {
     pub reads_body: bool,
     /// Whether calls to some backends are balanced by a key.
     pub keyed: bool,
+    /// Whether a path leads to it; the parts of a split are reached through the first of them.
+    pub routed: bool,
+    /// How its requests are shared out, itself included.
+    pub split: Option<Box<Split>>,
     /// How it is answered.
     pub plan: Plan,
     /// Whether its requests may take the fast lane, or why none of them may.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use rule::hash;
+pub use rule::{hash, wish};
 pub use seat::{Moment, Outliers, Roster, Standing, Use};
 
 use super::url::Target;
@@ -93,6 +93,12 @@ impl Tried {
         at < 64 && self.0 & 1 << at != 0
     }
 
+    fn add(&mut self, at: usize) {
+        if at < 64 {
+            self.0 |= 1 << at;
+        }
+    }
+
     /// How many.
     pub const fn count(self) -> u32 {
         self.0.count_ones()
@@ -168,9 +174,7 @@ impl Pool {
             [_] => return None,
             _ => self.choose(key, *tried)?,
         };
-        if at < 64 {
-            tried.0 |= 1 << at;
-        }
+        tried.add(at);
         let seat = Arc::clone(self.seats.get(at)?);
         let counted = self.options.rule == Balance::LeastRequests;
         if counted {
@@ -237,7 +241,9 @@ impl Pool {
 
     fn less_busy(&self, tried: Tried) -> Option<usize> {
         let one = self.by_turns(tried, || fastrand::usize(..))?;
-        let other = self.by_turns(tried, || fastrand::usize(..));
+        let mut others = tried;
+        others.add(one);
+        let other = self.by_turns(others, || fastrand::usize(..));
         let busy = |at: usize| {
             let seat = self.seats.get(at);
             seat.map_or(f32::MAX, |seat| {

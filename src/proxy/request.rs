@@ -6,7 +6,7 @@ use crate::gateway::head::{BodySize, Head};
 use crate::gateway::params::Params;
 use crate::gateway::router::Found;
 use crate::gateway::snapshot::{Builtin, Endpoint, Gateway};
-use crate::gateway::stage::{DoorStage, Flow, HeadStage};
+use crate::gateway::stage::{DoorStage, Edit, Flow, HeadStage};
 use crate::gateway::told::Told;
 use crate::gateway::{limits, path, pattern, request_id, router};
 use crate::proxy::{Exchange, builtin};
@@ -195,13 +195,26 @@ pub fn is_guarded(routed: &Result<Routed, Error>, dialect: Dialect) -> bool {
     }
 }
 
-/// Asks the limits and the stages of an endpoint.
+/// Asks the limits and the stages of an endpoint, or of the part of it that the request is for; the context names it
+/// from here on.
 ///
 /// # Errors
 /// Why the request is refused.
 pub async fn enter(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<Option<Reply>, Error> {
     let gateway = Arc::clone(&x.ctx.gateway);
-    let endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal)?;
+    let mut endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal)?;
+    if let Some(split) = &endpoint.split {
+        let choice = split.choose(head).ok_or(Reason::Internal)?;
+        x.ctx.endpoint = Some(choice.endpoint);
+        endpoint = gateway
+            .endpoints
+            .get(choice.endpoint)
+            .ok_or(Reason::Internal)?;
+        let cookie = choice
+            .cookie
+            .map(|value| Edit::Append(header::SET_COOKIE, value));
+        x.edits.answer.extend(cookie);
+    }
     // A body that says itself that it is too large is refused before it is sent.
     endpoint.limits.check_body(head.body())?;
     x.upload.start(&endpoint.limits);

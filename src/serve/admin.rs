@@ -48,6 +48,7 @@ impl Admin {
         let endpoints: Vec<_> = gateway
             .endpoints
             .iter()
+            .filter(|endpoint| endpoint.routed)
             .map(|endpoint| {
                 let (plan, backends) = match &endpoint.plan {
                     Plan::Stream(_) => ("stream", 1),

@@ -507,7 +507,26 @@ const LIMIT_SERVICE: &[Field] = &[
 ];
 
 const SPLIT_BACKEND: &[Field] = &[
-    field("weight", Number, "Its share."),
+    field("weight", Range(0, 1_000_000), "Its share.")
+        .or("0")
+        .eg("10"),
+    field(
+        "match",
+        Object(&[
+            field("header", Text, "A field.").must().eg("X-Canary"),
+            field("value", Text, "Its value; any when absent.").eg("yes"),
+        ]),
+        "Requests that always go there.",
+    ),
+];
+
+const SPLIT: &[Field] = &[
+    field(
+        "backends",
+        Either(&[List(&Object(SPLIT_BACKEND)), Map(&Object(SPLIT_BACKEND))]),
+        "The shares, in the order of `backend` or by the first host of each.",
+    )
+    .must(),
     field(
         "sticky",
         Object(&[
@@ -516,17 +535,13 @@ const SPLIT_BACKEND: &[Field] = &[
                 Text,
                 "A field that keeps a caller at one backend.",
             ),
-            field("cookie", Text, "A cookie that does."),
+            field(
+                "cookie",
+                Text,
+                "A cookie that does; who has none is given one.",
+            ),
         ]),
         "What keeps a caller where it is.",
-    ),
-    field(
-        "match",
-        Object(&[
-            field("header", Text, "A field."),
-            field("value", Text, "Its value."),
-        ]),
-        "Requests that always go there.",
     ),
 ];
 
@@ -563,12 +578,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         field("max_object", Size, "The longest answer that is kept."),
         field("tags", List(&Text), "Names to drop answers by."),
     ]), "Answers are kept in memory.").own(),
-    entry("hanzo/split", &[E], Object(&[
-        field("backends", Map(&Object(SPLIT_BACKEND)), "Shares by backend."),
-        field("weight", Any, "Shares."),
-        field("sticky", Any, "What keeps a caller where it is."),
-        field("match", Any, "Requests that always go to one."),
-    ]), "Weighted backends for canary and A/B.").own(),
+    entry("hanzo/split", &[E], Object(SPLIT), "One of the endpoint's backends answers instead of all: canaries and A/B tests.").own(),
     entry("hanzo/regions", &[S], Object(&[
         field("region", Text, "Where this gateway is."),
         field("peers", Any, "Gateways of other regions."),

@@ -3,6 +3,7 @@
 //! KrakenD picks any host, good or bad. Native leaves hosts out that fail in a row, without this namespace too, where a
 //! backend has several; the krakend dialect does so only where this namespace stands.
 
+use super::is_cookie_name;
 use crate::base::{Code, Dialect, Problem};
 use crate::component::{BackendDraft, Balancing, Component};
 use crate::config::settings::Settings;
@@ -101,7 +102,7 @@ fn affinity(s: &mut Settings<'_>) -> Option<Affinity> {
                 None
             }
         },
-        (None, Some(name)) if is_token(&name) => Some(Affinity::Cookie(name.into())),
+        (None, Some(name)) if is_cookie_name(&name) => Some(Affinity::Cookie(name.into())),
         (None, Some(_)) => {
             let message = "cookie is no name of a cookie";
             hash.error_hint(
@@ -119,12 +120,6 @@ fn affinity(s: &mut Settings<'_>) -> Option<Affinity> {
             None
         }
     }
-}
-
-/// Whether a text is a name of a cookie (RFC 6265 section 4.1.1).
-fn is_token(text: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
-    !text.is_empty() && text.bytes().all(good)
 }
 
 fn outliers(s: &mut Settings<'_>, into: &mut Outliers) {

@@ -10,6 +10,7 @@ pub mod mtls;
 pub mod overload;
 pub mod ratelimit;
 pub mod retry;
+pub mod split;
 
 use crate::base::Code;
 use crate::config::settings::Settings;
@@ -89,4 +90,10 @@ fn parse_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// Whether a text is a name of a cookie (RFC 6265 section 4.1.1).
+fn is_cookie_name(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+    !text.is_empty() && text.bytes().all(good)
 }

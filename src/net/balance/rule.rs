@@ -60,7 +60,7 @@ pub fn hash(text: &[u8]) -> u64 {
 
 /// How much a host wants a key: the host that wants it most has it. When a host goes, only its own keys move, and
 /// to all others alike.
-pub(super) fn wish(key: u64, host: u64, weight: u32) -> f64 {
+pub fn wish(key: u64, host: u64, weight: u32) -> f64 {
     let drawn = (mixed(key ^ host) >> 11) as f64;
     // In (0, 1): the 53 bits of a double and a half.
     let drawn = (drawn + 0.5) / (1_u64 << 53) as f64;

@@ -1,0 +1,112 @@
+//! One of several backends answers: by share, by a field of the request, and the same one for a caller that stays.
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Origin};
+
+const PLANS: [&str; 2] = ["no-op", "json"];
+
+fn config(encoding: &str, origins: [&Origin; 2], split: &Value) -> Value {
+    let backend = |origin: &Origin| json!({"url_pattern": "/up", "host": [origin.url()]});
+    json!({"endpoints": [{
+        "endpoint": "/x/{id}", "output_encoding": encoding, "input_headers": ["X-User"],
+        "extra_config": {"hanzo/split": split},
+        "backend": [backend(origins[0]), backend(origins[1])]
+    }]})
+}
+
+fn counts(origins: [&Origin; 2]) -> (usize, usize) {
+    (origins[0].requests().len(), origins[1].requests().len())
+}
+
+#[test]
+fn requests_are_shared_by_weight_and_a_field_decides_before_it() {
+    for encoding in PLANS {
+        let (stable, canary) = (Origin::json("{}"), Origin::json("{}"));
+        let split = json!({"backends": [
+            {"weight": 100}, {"weight": 0, "match": {"header": "X-Canary", "value": "yes"}}
+        ]});
+        let gateway = Gateway::native(config(encoding, [&stable, &canary], &split));
+        let mut client = gateway.client();
+        for _ in 0..20 {
+            assert_eq!(client.get("/x/1").status(), 200);
+        }
+        assert_eq!(counts([&stable, &canary]), (20, 0), "{encoding}");
+        client.send("GET /x/1 HTTP/1.1\r\nHost: gw\r\nX-Canary: yes\r\n\r\n");
+        assert_eq!(client.answer().status(), 200);
+        client.send("GET /x/1 HTTP/1.1\r\nHost: gw\r\nX-Canary: no\r\n\r\n");
+        assert_eq!(client.answer().status(), 200);
+        assert_eq!(counts([&stable, &canary]), (21, 1), "{encoding}");
+        let even = json!({"backends": [{"weight": 1}, {"weight": 1}]});
+        let gateway = Gateway::native(config(encoding, [&stable, &canary], &even));
+        for _ in 0..100 {
+            assert_eq!(gateway.get("/x/1").status(), 200);
+        }
+        let (a, b) = counts([&stable, &canary]);
+        assert!(a > 21 + 20 && b > 1 + 20, "{encoding}: {a} {b}");
+    }
+}
+
+#[test]
+fn a_caller_stays_by_a_field_or_by_the_cookie_that_it_is_given() {
+    for encoding in PLANS {
+        let origins = [Origin::json("{}"), Origin::json("{}")];
+        let both = [&origins[0], &origins[1]];
+        let by = |sticky: Value| {
+            let split = json!({"backends": [{"weight": 1}, {"weight": 1}], "sticky": sticky});
+            Gateway::native(config(encoding, both, &split))
+        };
+        let one_grew = |before: (usize, usize), calls: usize| {
+            let after = counts(both);
+            let grown = (after.0 - before.0, after.1 - before.1);
+            assert!(grown == (calls, 0) || grown == (0, calls), "{grown:?}");
+        };
+        let gateway = by(json!({"header": "X-User"}));
+        for user in 0..8 {
+            let before = counts(both);
+            for _ in 0..4 {
+                let mut client = gateway.client();
+                client.send(format!(
+                    "GET /x/1 HTTP/1.1\r\nHost: gw\r\nX-User: {user}\r\n\r\n"
+                ));
+                assert_eq!(client.answer().status(), 200);
+            }
+            one_grew(before, 4);
+        }
+        let gateway = by(json!({"cookie": "group"}));
+        for _ in 0..8 {
+            let before = counts(both);
+            let answer = gateway.get("/x/1");
+            let given = answer.header("set-cookie").unwrap().to_owned();
+            assert!(
+                given.starts_with("group=") && given.contains("HttpOnly"),
+                "{given}"
+            );
+            let cookie = given.split(';').next().unwrap();
+            for _ in 0..3 {
+                let mut client = gateway.client();
+                client.send(format!(
+                    "GET /x/1 HTTP/1.1\r\nHost: gw\r\nCookie: a=b; {cookie}\r\n\r\n"
+                ));
+                let answer = client.answer();
+                assert_eq!(answer.status(), 200);
+                assert_eq!(answer.header("set-cookie"), None);
+            }
+            one_grew(before, 4);
+        }
+    }
+}
+
+#[test]
+fn shares_that_fit_no_backend_refuse_the_file() {
+    let origins = [Origin::json("{}"), Origin::json("{}")];
+    for shares in [
+        json!([{"weight": 1}, {"weight": 1}, {"weight": 1}]),
+        json!({"nobody": {"weight": 1}}),
+    ] {
+        let split = json!({"backends": shares});
+        let refused = Gateway::refused(config("json", [&origins[0], &origins[1]], &split));
+        let said = refused.stdout + &refused.stderr;
+        assert!(said.contains("hanzo~1split"), "{said}");
+    }
+}
