@@ -226,15 +226,14 @@ fn limits_of_endpoints_and_of_all_are_shared_too() {
         (ask(&gateways[1], "one") == 429).then(|| origin.requests().len() - 40)
     });
     assert!(more <= 16, "{more}");
-    // All together have 60 on this day. What one gateway holds and does not use comes back to the others.
-    let stranger = || ask(&gateways[1], &fastrand::u64(..).to_string());
-    eventually("all of them to be had", || {
-        stranger();
-        (origin.requests().len() >= 60).then_some(())
+    // All together have 60 on this day. The two refused ones counted for all; what one gateway holds in its lease
+    // and does not use, a tenth of all, the other has not.
+    eventually("the end for all", || {
+        let stranger = fastrand::u64(..).to_string();
+        (ask(&gateways[1], &stranger) == 429).then_some(())
     });
-    eventually("the end for all", || (stranger() == 429).then_some(()));
-    let all = origin.requests().len();
-    assert!(all <= 60 + 2 * 16, "{all}");
+    let all = origin.requests().len() + 2;
+    assert!((60 - 2 * 6..=60 + 2 * 16).contains(&all), "{all}");
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Callers {
     fn ask(&self, edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
         let at = Moment::now();
         let service = self.service.as_deref();
-        let tier = service.and_then(|service| service.tier(ctx.identity.as_deref()));
+        let identity = ctx.identity.as_deref();
+        let tier = service.and_then(|service| service.tier(identity));
         let here = tier.and_then(|(place, _)| self.plans.get(place));
         let policy = here.map_or(&self.policy, |here| &here.policy).as_ref();
         let before = self.told.as_ref().map_or(Before::Beside, Before::Told);
@@ -162,7 +163,7 @@ impl Callers {
         }
         let mut charged = None;
         if let (Some(service), Some((_, tier)), Some(here)) = (service, tier, here) {
-            let (key, taken) = service.take(&tier.crowd, ctx, at, here.cost);
+            let (key, taken) = service.take(&tier.crowd, (identity, ctx.client), at, here.cost);
             match taken {
                 Ok(seen) => {
                     let told = seen.and_then(|seen| tier.told(seen));
@@ -272,8 +273,13 @@ impl Service {
     }
 
     /// Takes from a caller's share: of the first that it is known by.
-    fn take(&self, crowd: &Crowd, ctx: &Ctx, at: Moment, cost: Cost) -> Charge {
-        let identity = ctx.identity.as_deref();
+    fn take(
+        &self,
+        crowd: &Crowd,
+        (identity, client): (Option<&Identity>, IpAddr),
+        at: Moment,
+        cost: Cost,
+    ) -> Charge {
         for by in &self.identity {
             let found = match by {
                 By::Key => identity.and_then(|who| who.key.as_ref().map(<[u8; 32]>::as_slice)),
@@ -287,7 +293,7 @@ impl Service {
         }
         // Of IPv6 the network, whose other half a client may choose.
         let kind = By::Ip as u8;
-        match ctx.client {
+        match client {
             IpAddr::V4(ip) => crowd.take(kind, &ip.octets(), at, cost),
             IpAddr::V6(ip) => {
                 let octets = ip.octets();
@@ -299,3 +305,113 @@ impl Service {
 
 /// A caller's key, and what came of it.
 type Charge = (u128, Result<Option<Seen>, Exhausted>);
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+    use crate::base::Report;
+    use crate::body::json;
+    use crate::config::settings::Settings;
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn service(text: &str) -> Service {
+        let (mut report, value) = (Report::default(), serde_json::from_str(text).unwrap());
+        let mut settings = Settings::new(&value, "/r", &mut report);
+        let service = read::service(&mut settings, &Env::default());
+        assert_eq!(report.errors(), 0, "{:?}", report.problems);
+        service
+    }
+
+    fn plans(identity: &str) -> Service {
+        service(&format!(
+            r#"{{"tiers": {{"free": {{"per_day": 2}}, "team": {{"per_day": 50}}}}, "tier_claim": "plan",
+                "default_tier": "free", "identity": {identity}}}"#
+        ))
+    }
+
+    fn who(claims: &str) -> Identity {
+        let claims = json::decode(claims.as_bytes()).unwrap();
+        let claims = claims.into_object().unwrap();
+        let text = |name: &str| claims.get(name).and_then(|v| v.as_str()).map(Into::into);
+        Identity {
+            subject: text("sub"),
+            org: text("org"),
+            tier: text("tier"),
+            key: claims.get("key").map(|_| [7; 32]),
+            claims,
+            ..Identity::default()
+        }
+    }
+
+    /// How many requests of a caller pass that one of another caller has not used up.
+    fn shares(service: &Service, one: &Identity, other: &Identity) -> bool {
+        let crowd = &service.tiers.first().unwrap().crowd;
+        let (at, cost) = (Moment::now(), crowd.plan().cost(1.0));
+        let ask = |who| service.take(crowd, (Some(who), HOME), at, cost).1.is_ok();
+        assert!(ask(one) && ask(one) && !ask(one));
+        !ask(other)
+    }
+
+    #[test]
+    fn a_caller_is_the_first_that_is_known() {
+        let all = r#"["api_key", "org", "user", "ip"]"#;
+        let key = who(r#"{"key": 1, "org": "o", "sub": "a"}"#);
+        let org = who(r#"{"org": "o", "sub": "a"}"#);
+        let mate = who(r#"{"org": "o", "sub": "b"}"#);
+        assert!(shares(&plans(all), &org, &mate));
+        assert!(
+            !shares(&plans(all), &key, &org),
+            "a key has a share of its own"
+        );
+        assert!(!shares(&plans(r#"["user"]"#), &org, &mate));
+        assert!(shares(&plans(r#"["ip"]"#), &key, &mate));
+        // Who is nobody in particular is an address, also where the list does not say so.
+        let (nobody, other) = (who("{}"), who(r#"{"sub": ""}"#));
+        assert!(shares(&plans(r#"["api_key"]"#), &nobody, &other));
+        // A user of the name of an organisation is another caller.
+        let (user, org) = (who(r#"{"sub": "x"}"#), who(r#"{"org": "x"}"#));
+        assert!(!shares(&plans(all), &user, &org));
+    }
+
+    #[test]
+    fn the_plan_is_the_claims_then_the_keys_then_the_one_of_all_others() {
+        let service = plans("[]");
+        let of = |who: Option<&Identity>| service.tier(who).unwrap().1.name.clone();
+        assert_eq!(of(None), "free");
+        assert_eq!(
+            of(Some(&who(r#"{"plan": "team", "tier": "free"}"#))),
+            "team"
+        );
+        assert_eq!(
+            of(Some(&who(r#"{"plan": "gold", "tier": "team"}"#))),
+            "team"
+        );
+        assert_eq!(of(Some(&who(r#"{"tier": "gold"}"#))), "free");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_caller() {
+        let service = plans("[]");
+        let crowd = &service.tiers.first().unwrap().crowd;
+        let (at, cost) = (Moment::now(), crowd.plan().cost(1.0));
+        let ask = |ip: &str| {
+            service
+                .take(crowd, (None, ip.parse().unwrap()), at, cost)
+                .1
+                .is_ok()
+        };
+        let near = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3"].map(ask);
+        assert_eq!(near, [true, true, false]);
+        assert!(ask("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn without_a_plan_for_all_others_the_strictest_is_theirs() {
+        let service = service(
+            r#"{"tiers": {"a": {"per_minute": 100, "burst": 5}, "b": {"per_minute": 2, "burst": 9}}}"#,
+        );
+        assert_eq!(service.tier(None).unwrap().1.name, "b");
+    }
+}

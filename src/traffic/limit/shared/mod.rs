@@ -7,3 +7,5 @@
 pub mod lease;
 pub mod link;
 pub mod store;
+
+mod work;
