@@ -59,7 +59,7 @@ fn pool(rule: Balance, hosts: usize) -> Pool {
     Pool::new(targets.collect(), options, &roster)
 }
 
-pub fn all(criterion: &mut Criterion) {
+pub(crate) fn all(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("backends");
     for (name, gates) in [
         ("no gate", Vec::new()),

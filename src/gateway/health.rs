@@ -291,7 +291,8 @@ impl Health {
         let best = self.hosts_of(service).find(|host| host.found.is_up());
         let shown = best.or_else(|| self.hosts_of(service).next());
         let shown = shown.map(|host| &host.found);
-        if let Some(found) = shown.or(service.srv.as_ref().map(|(_, _, found)| found)) {
+        let of_records = || service.srv.as_ref().map(|(_, _, found)| found);
+        if let Some(found) = shown.or_else(of_records) {
             found.write(out);
         }
         if service.hosts.len() > 1 {
