@@ -277,6 +277,12 @@ fn a_bad_token_is_refused_with_a_challenge_and_no_detail() {
             );
         }
     }
+    for (method, result) in [("jwt", "refused"), ("none", "refused")] {
+        let series = format!("authentications_total{{method=\"{method}\",result=\"{result}\"}} ");
+        let metrics = gateway.metrics();
+        let line = metrics.lines().find(|line| line.contains(&series));
+        assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
+    }
     let token = good();
     let twice = [("Authorization", &*token), ("Authorization", &*token)];
     assert_eq!(ask(&gateway, "/raw", &twice).status(), 401);
@@ -585,6 +591,24 @@ fn a_claim_leads_to_no_other_resource() {
         assert_eq!(show(&gateway, path, &token).status(), 200);
         let seen = origin.requests().pop().unwrap();
         assert_eq!(seen.target(), "/u/R&D%7C%C3%BC/x?l=o'b");
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_open_to_others_may_have_a_lock_of_its_own() {
+    let (issuer, origin) = (Issuer::with(&["k1"]), app());
+    let mut config = config(&origin, &validator(&issuer, json!({})));
+    config["extra_config"]["hanzo/auth"] = json!({
+        "jwt": {"alg": "HS256", "jwk_url": issuer.url(), "disable_jwk_security": true},
+        "public": PATHS,
+    });
+    for gateway in [Gateway::native(config.clone()), Gateway::krakend(config)] {
+        for path in PATHS {
+            assert_eq!(ask(&gateway, path, &[("X-User-ID", "admin")]).status(), 401);
+            assert_eq!(show(&gateway, path, &good()).status(), 200);
+            let seen = origin.requests().pop().unwrap();
+            assert_eq!(seen.head.all("x-user-id"), ["u1"], "{seen:?}");
+        }
     }
 }
 

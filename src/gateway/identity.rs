@@ -191,10 +191,12 @@ impl Identity {
 }
 
 impl Ctx {
-    /// Notes who calls. Who proved it already stays who they are, and backends are told what both proofs say.
+    /// Notes who calls. Who proved it already stays who they are, and backends are told what both proofs say. Who was
+    /// nobody in particular is somebody now.
     pub fn prove(&mut self, who: Arc<Identity>) {
         self.identity = Some(match self.identity.take() {
             None => who,
+            Some(nobody) if nobody.proof.is_none() => Arc::new(who.and(&nobody)),
             Some(first) => Arc::new(first.and(&who)),
         });
     }

@@ -13,9 +13,10 @@ use crate::component::{
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
-use crate::gateway::identity::Identity;
+use crate::gateway::identity::{Identity, Proof};
 use crate::gateway::stage::{Edits, Flow, HeadStage, Outcome, Step};
 use crate::identity::{Access, Bearer, Naming, Verifier};
+use crate::telemetry::metrics::{Authentication, Metrics};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ fn build(
         verifier: made.verifier,
         bearer: tokens.bearer.clone(),
         access: tokens.access.clone(),
+        metrics: Arc::clone(&draft.env.metrics),
         debug: tells.then(|| format!("[ENDPOINT: {}][JWTValidator]", draft.at.path).into()),
     })
 }
@@ -88,6 +90,7 @@ struct Validator {
     verifier: Arc<Verifier>,
     bearer: Bearer,
     access: Access,
+    metrics: Arc<Metrics>,
     /// `operation_debug` of the krakend dialect: what its lines begin with. Native ones always say why.
     debug: Option<Box<str>>,
 }
@@ -102,14 +105,22 @@ impl Validator {
         });
         match admitted {
             Ok(identity) => {
-                ctx.identity = Some(identity);
+                self.count(Authentication::Accepted, true);
+                ctx.prove(identity);
                 Ok(Flow::Next)
             }
             Err(error) => {
+                let shown = error.reason != Reason::CredentialsMissing;
+                self.count(Authentication::of(error.reason), shown);
                 self.tell(&error);
                 Err(error)
             }
         }
+    }
+
+    fn count(&self, result: Authentication, shown: bool) {
+        let method = shown.then_some(Proof::Jwt.word());
+        self.metrics.authenticated(method, result);
     }
 
     fn tell(&self, error: &Error) {
