@@ -480,7 +480,7 @@ mod aws {
         let (path, raw) = request
             .target()
             .split_once('?')
-            .unwrap_or((request.target(), ""));
+            .unwrap_or_else(|| (request.target(), ""));
         let path = if service == "s3" {
             path.to_owned()
         } else {
@@ -710,4 +710,79 @@ fn without_credentials_nothing_is_called() {
         json!({"endpoints": [endpoint("/{id}", "json", signed(&origin, json!({"region": "a/b"})))]}),
     );
     assert!(format!("{}{}", output.stderr, output.stdout).contains("auth~1aws-sigv4/region"));
+}
+
+/// An identity token that is good for long; nobody here looks at its signature.
+const GOOGLE: &str = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDB9.aHVzaC1odXNo";
+
+#[test]
+fn googles_tokens_come_from_the_machine_or_for_an_assertion() {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    let google = Origin::serve(|exchange| {
+        let text = exchange.request.text();
+        let target = exchange.request.target().to_owned();
+        let flavor = exchange.request.header("metadata-flavor") == Some("Google");
+        let place = "/computeMetadata/v1/instance/service-accounts/default/identity";
+        if text.starts_with("assertion=ey")
+            && text.contains("&grant_type=urn%3Aietf%3Aparams%3Aoauth%3A")
+        {
+            exchange.json(&format!(r#"{{"id_token":"{GOOGLE}"}}"#));
+        } else if flavor && target == format!("{place}?audience=https%3A%2F%2Fservice&format=full")
+        {
+            exchange.answer(200, &[], GOOGLE);
+        } else {
+            exchange.answer(400, &[], "");
+        }
+    });
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    );
+    let account = json!({"type": "service_account", "client_email": "a@b", "private_key_id": "k",
+        "private_key": pem, "token_uri": format!("{}/token", google.url())});
+    let origin = Origin::json("{}");
+    let config = |more: Value| {
+        let mut settings = json!({"audience": "https://service"});
+        settings
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let backend = json!({"url_pattern": "/", "host": [origin.url()], "extra_config": {"auth/gcp": settings}});
+        json!({"endpoints": [endpoint("/c", "json", backend.clone()), endpoint("/s", "no-op", backend)]})
+    };
+    let host = google.url().replace("http://", "");
+    let machine = Gateway::setup()
+        .variable("GCE_METADATA_HOST", &host)
+        .native(config(json!({})));
+    let header = json!({"credentials_json": account.to_string(), "s2s_auth_header": "X-Serverless-Authorization"});
+    let in_place = Gateway::setup().native(config(header));
+    let by_file = Gateway::setup().file("account.json", &account.to_string());
+    let by_file = by_file.native(config(json!({"credentials_file": "account.json"})));
+    let token = format!("Bearer {GOOGLE}");
+    for (gateway, name) in [
+        (machine, "authorization"),
+        (in_place, "x-serverless-authorization"),
+        (by_file, "authorization"),
+    ] {
+        for path in ["/c", "/s"] {
+            assert_eq!(gateway.get(path).status(), 200);
+            assert_eq!(
+                origin.requests().pop().unwrap().header(name),
+                Some(token.as_str())
+            );
+        }
+        let output = gateway.stop();
+        assert!(!format!("{}{}", output.stdout, output.stderr).contains(GOOGLE));
+    }
+    assert_eq!(google.requests().len(), 3);
+    let output = Gateway::refused(config(
+        json!({"credentials_json": {"type": "authorized_user"}}),
+    ));
+    assert!(format!("{}{}", output.stderr, output.stdout).contains("auth~1gcp/credentials_json"));
 }

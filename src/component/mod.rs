@@ -8,6 +8,7 @@ pub mod fields;
 pub mod hanzo;
 pub mod modifier;
 pub mod not_yet;
+pub mod proof;
 pub mod proxy;
 pub mod qos;
 pub mod redis;
@@ -24,6 +25,7 @@ pub use draft::{
     ServiceDraft, Share, Splitting,
 };
 pub use not_yet::{Loss, NOT_YET, NotYet};
+pub use proof::{Proof, until};
 pub use tokens::{MadeVerifier, TOKEN_KEYS, TokenDefaults, Tokens, TokensRead, read_tokens};
 
 /// Where a component may stand.
@@ -172,6 +174,7 @@ pub static COMPONENTS: &[Component] = &[
     // Innermost: nobody behind it may change what it says of us.
     auth::client_credentials::COMPONENT,
     auth::aws_sigv4::COMPONENT,
+    auth::gcp::COMPONENT,
     // The last word at each endpoint: by then it is known who calls.
     hanzo::overload::COMPONENT,
 ];

@@ -41,7 +41,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("ai/mcp", &[S, E], Function),
     row("async/amqp", &[A], Function),
     row("async/kafka", &[A], Function),
-    row("auth/gcp", &[B], Function),
     row("auth/ntlm", &[B], Function),
     row("backend/amqp/consumer", &[B], Driver),
     row("backend/amqp/producer", &[B], Driver),

@@ -10,6 +10,7 @@ pub mod claims;
 pub mod collapse;
 pub mod digests;
 pub mod gob;
+pub mod google;
 pub mod introspection;
 pub mod jose;
 pub mod jwks;

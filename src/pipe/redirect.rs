@@ -156,8 +156,10 @@ pub fn prepare(
             .strip_suffix(from_host)
             .is_some_and(|sub| sub.ends_with('.'));
     if !same {
-        fields.retain(|(name, _)| {
-            *name != header::AUTHORIZATION
+        fields.retain(|(name, value)| {
+            // What stages of ours prove who we are by is marked, whatever its name.
+            !value.is_sensitive()
+                && *name != header::AUTHORIZATION
                 && *name != header::COOKIE
                 && *name != header::PROXY_AUTHORIZATION
                 && *name != header::WWW_AUTHENTICATE
@@ -230,9 +232,18 @@ mod tests {
             ("a.b", "xa.b", false),
             ("a", "c", false),
         ] {
-            let mut fields = vec![(header::AUTHORIZATION, HeaderValue::from_static("t"))];
+            let mut proof = HeaderValue::from_static("t");
+            let plain = (header::ACCEPT, proof.clone());
+            proof.set_sensitive(true);
+            let all = [
+                plain.clone(),
+                (header::AUTHORIZATION, HeaderValue::from_static("t")),
+                (HeaderName::from_static("x-proof"), proof),
+            ];
+            let mut fields = all.to_vec();
             prepare(&mut fields, &hop, from, to);
-            assert_eq!(!fields.is_empty(), kept, "{from} to {to}");
+            let wanted = if kept { &all[..] } else { &all[..1] };
+            assert_eq!(fields, wanted, "{from} to {to}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! way. A client's `Authorization`, and its fields of the kind that a signature brings, are replaced.
 
 use crate::base::{Code, Dialect, Error, Problem};
-use crate::component::{BackendDraft, Component};
+use crate::component::{BackendDraft, Component, until};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::message::Request;
@@ -13,7 +13,6 @@ use crate::gateway::stage::{Go, PipeStage, Step};
 use crate::identity::aws::{
     Account, Environment, Keys, Scope, Signable, Source, brings, signature,
 };
-use crate::net::Deadline;
 use aws_credential_types::Credentials;
 use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
@@ -138,11 +137,7 @@ impl PipeStage for Signer {
             return Step::Now(self.sign(request, &credentials));
         }
         Step::Wait(Box::pin(async move {
-            let end = ctx
-                .endpoint()
-                .and_then(|e| ctx.started.checked_add(e.timeout));
-            let deadline = end.map_or(Deadline::NEVER, |end| Deadline::at(end.into()));
-            let credentials = self.account.credentials(deadline).await?;
+            let credentials = self.account.credentials(until(ctx)).await?;
             self.sign(request, &credentials)
         }))
     }

@@ -8,17 +8,14 @@
 
 mod token;
 
-use self::token::{Grant, Token};
+use self::token::Grant;
 use crate::base::{Code, Dialect, Error, Problem, Reason};
-use crate::component::{BackendDraft, Component};
+use crate::component::{BackendDraft, Component, Proof};
 use crate::config::settings::Settings;
-use crate::gateway::ctx::Ctx;
-use crate::gateway::headers::Fields;
-use crate::gateway::message::{Answer, Request};
-use crate::gateway::stage::{Call, CallStage, Called, Flow, Go, PipeStage, Step};
-use crate::identity::lease::{Fetching, Held, Lease, Rules};
+use crate::identity::lease::{Fetching, Lease, Rules};
+use crate::net::Client;
 use crate::net::fetch::Place;
-use crate::net::{Client, Deadline};
+use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,15 +46,67 @@ fn build(s: &mut Settings<'_>, draft: &mut BackendDraft, dialect: Dialect) -> Re
     if disabled {
         return Ok(());
     }
-    let source = place.map(|(place, grant)| Arc::new(Source::new(place, grant, draft, dialect)));
-    // Innermost, as in KrakenD: rules and scripts of the backend do not see the token and cannot replace it. Where
-    // there are none, a stage around the call does the same, and streams stay what they are.
-    if draft.pipe.is_empty() && draft.wire.is_empty() {
-        draft.call.push(Box::new(Stage { source, dialect }));
-    } else {
-        draft.wire.push(Box::new(Stage { source, dialect }));
-    }
+    proof(place, draft, dialect).stand(draft);
     Ok(())
+}
+
+/// What calls carry. Backends with the same settings share a token.
+fn proof(settings: Option<(Place, Grant)>, draft: &BackendDraft, dialect: Dialect) -> Proof {
+    let rules = Rules {
+        margin: MARGIN,
+        eager: dialect == Dialect::Native,
+    };
+    let kept = &draft.env.kept;
+    let name = settings.as_ref().map(|(_, grant)| grant.name());
+    let lease = match &name {
+        Some(name) => kept.get_or(name, || Lease::new(rules)),
+        None => Arc::new(Lease::new(rules)),
+    };
+    let source = settings.map(|(place, grant)| {
+        Arc::new(Source {
+            client: Arc::clone(&draft.env.client),
+            style: kept.get_or(&grant.name(), token::Style::default),
+            place,
+            grant,
+        })
+    });
+    Proof {
+        namespace: NAME,
+        field: AUTHORIZATION,
+        lease,
+        fetch: Box::new(move || fetch(source.clone())),
+        dialect,
+    }
+}
+
+/// Where tokens come from. How the service wants the client to prove itself outlives a reload, as the token does.
+struct Source {
+    client: Arc<Client>,
+    place: Place,
+    grant: Grant,
+    style: Arc<token::Style>,
+}
+
+fn fetch(source: Option<Arc<Source>>) -> Fetching<HeaderValue> {
+    Box::pin(async move {
+        let Some(source) = source else {
+            // As in KrakenD, calls fail.
+            let text = "no token can be asked for: the settings cannot work";
+            return Err(Error::new(Reason::BackendTokenUnavailable, text));
+        };
+        let Source {
+            client,
+            place,
+            grant,
+            style,
+        } = &*source;
+        let brought = token::fetch(client, place, grant, style).await;
+        if let Err(error) = &brought {
+            let host = place.host();
+            log::warn!(service = host.as_str(), reason = error.reason.word(); "no token: {}", error.text);
+        }
+        brought
+    })
 }
 
 /// What is sent for a token; `None` when nothing can be.
@@ -129,154 +178,6 @@ fn is_near(host: &str) -> bool {
     ["localhost", "127.", "[::1]", "::1"]
         .iter()
         .any(|near| host.starts_with(near))
-}
-
-/// Where one backend's tokens come from.
-struct Source {
-    client: Arc<Client>,
-    place: Place,
-    grant: Grant,
-    kept: Arc<Kept>,
-}
-
-/// What outlives a reload: the token, and how the token service wants the client to prove itself.
-struct Kept {
-    lease: Arc<Lease<Token>>,
-    style: token::Style,
-}
-
-impl Source {
-    /// Backends with the same settings share a token.
-    fn new(place: Place, grant: Grant, draft: &BackendDraft, dialect: Dialect) -> Self {
-        let rules = Rules {
-            margin: MARGIN,
-            eager: dialect == Dialect::Native,
-        };
-        let kept = draft.env.kept.get_or(&grant.name(), || Kept {
-            lease: Arc::new(Lease::new(rules)),
-            style: token::Style::default(),
-        });
-        Self {
-            client: Arc::clone(&draft.env.client),
-            place,
-            grant,
-            kept,
-        }
-    }
-
-    fn fetch(self: &Arc<Self>) -> Fetching<Token> {
-        let source = Arc::clone(self);
-        Box::pin(async move {
-            let asked = token::fetch(
-                &source.client,
-                &source.place,
-                &source.grant,
-                &source.kept.style,
-            );
-            let brought = asked.await;
-            if let Err(error) = &brought {
-                let host = source.place.host();
-                log::warn!(service = host.as_str(), reason = error.reason.word(); "no token: {}", error.text);
-            }
-            brought
-        })
-    }
-
-    /// The token, without waiting.
-    fn held(self: &Arc<Self>) -> Option<Arc<Held<Token>>> {
-        let held = self.kept.lease.held()?;
-        if held.is_old() {
-            self.kept.lease.renew(|| self.fetch());
-        }
-        Some(held)
-    }
-
-    async fn token(self: &Arc<Self>, deadline: Deadline) -> Result<Arc<Held<Token>>, Error> {
-        self.kept.lease.get(deadline, || self.fetch()).await
-    }
-}
-
-/// Puts the token among the fields of a call.
-struct Stage {
-    /// `None` where the settings cannot work: as in KrakenD, calls fail.
-    source: Option<Arc<Source>>,
-    dialect: Dialect,
-}
-
-impl Stage {
-    fn put<'a, T: Send + 'a>(
-        &'a self,
-        fields: &'a mut Fields,
-        ctx: &'a Ctx,
-        next: T,
-    ) -> Step<'a, T> {
-        let Some(source) = &self.source else {
-            let text = "no token can be asked for: the settings cannot work";
-            return Step::Now(Err(Error::new(Reason::BackendTokenUnavailable, text)));
-        };
-        if let Some(token) = source.held() {
-            set(fields, &token.value);
-            return Step::Now(Ok(next));
-        }
-        Step::Wait(Box::pin(async move {
-            let token = source.token(until(ctx)).await?;
-            set(fields, &token.value);
-            Ok(next)
-        }))
-    }
-
-    /// Native: a token that the backend refuses is good for nothing, whatever was said of its life.
-    fn told(&self, status: Option<u16>, ctx: &Ctx) {
-        if let (Dialect::Native, Some(401), Some(source)) = (self.dialect, status, &self.source) {
-            source.kept.lease.forget(ctx.started);
-        }
-    }
-}
-
-fn set(fields: &mut Fields, token: &Token) {
-    fields.retain(|(name, _)| *name != AUTHORIZATION);
-    fields.push((AUTHORIZATION, token.value.clone()));
-}
-
-/// The end of a request's patience.
-fn until(ctx: &Ctx) -> Deadline {
-    let timeout = ctx.endpoint().map(|endpoint| endpoint.timeout);
-    timeout
-        .and_then(|timeout| ctx.started.checked_add(timeout))
-        .map_or(Deadline::NEVER, |at| Deadline::at(at.into()))
-}
-
-impl CallStage for Stage {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn before<'a>(&'a self, call: &'a mut Call, ctx: &'a Ctx) -> Step<'a> {
-        self.put(&mut call.headers, ctx, Flow::Next)
-    }
-
-    fn after(&self, called: &Result<Called, Error>, ctx: &Ctx) {
-        let status = match called {
-            Ok(called) => called.status,
-            Err(error) => error.backend_status,
-        };
-        self.told(status, ctx);
-    }
-}
-
-impl PipeStage for Stage {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn before<'a>(&'a self, request: &'a mut Request, ctx: &'a Ctx) -> Step<'a, Go> {
-        self.put(&mut request.headers, ctx, Go::Next)
-    }
-
-    fn after<'a>(&'a self, _: &'a Request, answer: &'a mut Answer, ctx: &'a Ctx) -> Step<'a, ()> {
-        self.told(Some(answer.status), ctx);
-        Step::Now(Ok(()))
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod aws_sigv4;
 pub mod basic;
 pub mod client_credentials;
+pub mod gcp;
 pub mod public;
 pub mod revoker;
 pub mod signer;

@@ -408,15 +408,26 @@ pub(super) const ENTRIES: &[Entry] = &[
         "auth/gcp",
         &[B],
         Object(&[
-            field("audience", Text, "Whom the token is for."),
-            field("credentials_file", Text, "A file of credentials."),
+            field("audience", Text, "Whom the token is for.")
+                .must()
+                .eg("https://service-abc.run.app"),
+            field(
+                "credentials_file",
+                Text,
+                "A file with the key of a service account.",
+            )
+            .differs("without any credentials those of the environment or of the machine count"),
             field(
                 "credentials_json",
                 Either(&[Text, super::Kind::Any]),
-                "Credentials in place.",
+                "The key of a service account in place.",
             ),
-            field("custom_claims", super::Kind::Any, "Further claims."),
-            field("s2s_auth_header", Text, "The field of the token."),
+            field(
+                "custom_claims",
+                super::Kind::Any,
+                "Further claims of the account when it asks for the token.",
+            ),
+            field("s2s_auth_header", Text, "The field of the token.").or("Authorization"),
         ]),
         "Google tokens towards the backend.",
     )

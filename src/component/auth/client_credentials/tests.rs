@@ -61,7 +61,7 @@ fn answer(status: u16, kind: &'static str, body: &str) -> Fetched {
 
 fn token(kind: &'static str, body: &str) -> (String, Option<u64>) {
     let fresh = read(&answer(200, kind, body), Dialect::Krakend).unwrap();
-    let value = fresh.value.value.to_str().unwrap().to_owned();
+    let value = fresh.value.to_str().unwrap().to_owned();
     (value, fresh.life.as_ref().map(Duration::as_secs))
 }
 
@@ -204,12 +204,9 @@ fn behind_scripts_and_rules_of_its_backend_it_stands_on_the_wire() {
     let mut report = Report::default();
     let mut settings = Settings::new(&value, "/x", &mut report);
     super::build(&mut settings, &mut draft, Dialect::Native).unwrap();
-    // Whatever stands there: the stage itself will do.
+    // Whatever stands there: another of its kind will do.
     let first = BackendDraft {
-        wire: vec![Box::new(super::Stage {
-            source: None,
-            dialect: Dialect::Native,
-        })],
+        wire: vec![Box::new(super::proof(None, &draft, Dialect::Native))],
         ..BackendDraft::default()
     };
     assert_eq!(built(&value, first), (vec![], 0, 2));

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -41,18 +40,6 @@ pub(super) struct Grant {
     pub(super) params: Vec<(String, String)>,
     /// Whose habits.
     pub(super) dialect: Dialect,
-}
-
-/// A token, ready to be sent.
-pub(super) struct Token {
-    /// Type and token.
-    pub(super) value: HeaderValue,
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
 }
 
 /// How a token service wants its client to prove itself; found out by trying, and remembered.
@@ -120,7 +107,7 @@ pub(super) async fn fetch(
     place: &Place,
     grant: &Grant,
     style: &Style,
-) -> Result<Fresh<Token>, Error> {
+) -> Result<Fresh<HeaderValue>, Error> {
     let deadline = Deadline::after(PATIENCE);
     let known = style.0.load(Ordering::Relaxed);
     if known != BODY {
@@ -172,7 +159,7 @@ fn none(text: impl Into<Cow<'static, str>>) -> Error {
 }
 
 /// The token in an answer.
-pub(super) fn read(answer: &Fetched, dialect: Dialect) -> Result<Fresh<Token>, Error> {
+pub(super) fn read(answer: &Fetched, dialect: Dialect) -> Result<Fresh<HeaderValue>, Error> {
     let status = answer.status;
     let kind = answer
         .headers
@@ -215,7 +202,7 @@ pub(super) fn read(answer: &Fetched, dialect: Dialect) -> Result<Fresh<Token>, E
         HeaderValue::try_from(value).map_err(|_| none("the token is no field value"))?;
     value.set_sensitive(true);
     Ok(Fresh {
-        value: Token { value },
+        value,
         life: life(&members, dialect),
     })
 }
