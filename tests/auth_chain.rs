@@ -396,7 +396,7 @@ fn scopes_roles_and_methods_are_asked_for_where_they_are_written() {
         ("/keys", bearer(&writes), 401),
         ("/keys", bearer(OPAQUE_TOKEN), 401),
     ] {
-        let answer = scene.ask(path, &[credential.clone()]);
+        let answer = scene.ask(path, std::slice::from_ref(&credential));
         assert_eq!(answer.status(), status, "{path} {credential:?}");
         if status == 403 {
             assert_eq!(answer.json()["error"], "forbidden");
@@ -704,7 +704,7 @@ fn what_is_remembered_outlives_a_reload() {
     });
     for shown in [bearer(KEY), bearer(OPAQUE_TOKEN), bearer(&token)] {
         assert_eq!(
-            scene.ask("/stream", &[shown.clone()]).status(),
+            scene.ask("/stream", std::slice::from_ref(&shown)).status(),
             200,
             "{shown:?}"
         );
@@ -752,6 +752,40 @@ fn an_endpoint_that_nobody_thought_of_is_locked() {
     );
     assert_eq!(gateway.get("/health").status(), 200);
     assert_eq!(origin.requests().len(), 0);
+}
+
+#[test]
+fn krakends_dialect_locks_and_tells_backends_too() {
+    let iam = Iam::start();
+    let origin = Origin::json("{\"a\":1}");
+    let mut file = config(&auth(iam.addr()), &origin);
+    // Its router has no wildcards.
+    let endpoints = file["endpoints"].as_array_mut().expect("endpoints");
+    endpoints.retain(|one| one["endpoint"] != "/part/*");
+    let gateway = Gateway::krakend(file);
+    let scene = Scene {
+        iam,
+        origin,
+        gateway,
+    };
+    let forged = |name: &str| (name.to_owned(), "root".to_owned());
+    for path in ["/stream", "/composed"] {
+        assert_eq!(scene.ask(path, &[]).status(), 401, "{path}");
+        assert_eq!(
+            scene.ask(path, &[bearer(UNKNOWN_KEY)]).status(),
+            401,
+            "{path}"
+        );
+        let fields = [iam_key(KEY), forged("X-User-ID"), forged("x-org-id")];
+        assert_eq!(scene.ask(path, &fields).status(), 200, "{path}");
+        let told = scene.told(&WHO[..2]);
+        assert_eq!(told, [["user-developer"], ["org-developer"]], "{path}");
+    }
+    let fields = [forged("x-user-id"), forged("X-ORG-ID"), forged("X-Scopes")];
+    for path in ["/open", "/alone"] {
+        assert_eq!(scene.ask(path, &fields).status(), 200, "{path}");
+        assert_eq!(scene.told(&WHO), [[""; 0]; 3], "{path}");
+    }
 }
 
 #[test]

@@ -50,7 +50,8 @@ impl ClientAuth {
         form_encode(secret, &mut both);
         let text = format!("Basic {}", STANDARD.encode(both));
         // Base64 is always a field's value.
-        let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+        let mut value =
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);
         Self::Basic(value)
     }

@@ -265,7 +265,7 @@ fn broken_settings_refuse_the_file() {
         ),
     ];
     for (change, place) in all {
-        let settings = with(|s| change(s));
+        let settings = with(change);
         let found = errors(&settings);
         assert!(found.iter().any(|p| p == place), "{place} not in {found:?}");
     }
