@@ -298,6 +298,7 @@ mod tests {
                 Level::Endpoint,
                 (Code::WrongLevel, error),
             ),
+            ("hanzo/auth", Level::Backend, (Code::WrongLevel, error)),
             ("router", Level::Endpoint, (Code::WrongLevel, warning)),
             ("telemetry/gelf", Level::Service, (Code::NotYet, warning)),
             ("backend/lambda", Level::Backend, (Code::NotYet, error)),

@@ -172,6 +172,44 @@ fn a_longer_list_of_public_paths_loosens() {
 }
 
 #[test]
+fn a_service_that_locks_no_more_loosens() {
+    let with = |extra: Value, own: Value| {
+        let endpoint =
+            json!([{"endpoint": "/x", "extra_config": own, "backend": [{"url_pattern": "/b"}]}]);
+        service(extra, endpoint)
+    };
+    let locked = json!({"hanzo/auth": {"api_key": {"validate_url": "http://iam/"}}});
+    let found = told(
+        &with(locked.clone(), json!({})),
+        &with(json!({}), json!({})),
+    );
+    assert!(found.len() >= 2, "{found:?}");
+    assert!(
+        found.iter().all(|(weight, _)| *weight == Loosened),
+        "{found:?}"
+    );
+    // Public for the service, and with a lock of its own.
+    let own = json!({"hanzo/auth": {"public": true}, "auth/validator": {"alg": "RS256"}});
+    let found = told(&with(locked.clone(), own), &with(locked, json!({})));
+    let open = found
+        .iter()
+        .any(|(_, text)| text.contains("anybody may call it"));
+    assert!(!open, "it was never open: {found:?}");
+}
+
+#[test]
+fn fields_that_carry_credentials_are_not_shown() {
+    let with = |value: &str| {
+        let fields = json!({"Authorization": value, "X-Client-Secret": value});
+        let auth = json!({"api_key": {"validate_url": "http://iam/", "request_headers": fields}});
+        service(json!({"hanzo/auth": auth}), json!([]))
+    };
+    let found = told(&with("Basic hush1"), &with("Basic hush2"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(!format!("{found:?}").contains("hush"), "{found:?}");
+}
+
+#[test]
 fn limits_have_a_direction() {
     let with =
         |rate: Value| x(json!({"extra_config": {"qos/ratelimit/router": {"max_rate": rate}}}));
