@@ -62,7 +62,8 @@ fn two_gateways_give_a_caller_together_what_one_would() {
         (left < 40).then_some(left)
     });
     let more = passed(&gateways[1], 100);
-    assert!(more as u64 <= left + 1, "{more} of {left}");
+    // What the first one did not use of its lease comes back meanwhile, and a little may be owed.
+    assert!(more as u64 <= left + 10 + 16, "{more} of {left}");
     let answer = gateways[1].get("/a");
     answer.assert_error(429, "rate_limit_exceeded");
     assert!(
