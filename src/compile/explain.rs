@@ -15,7 +15,7 @@ pub(crate) use missing::is_public;
 
 use crate::base::field::canonical;
 use crate::base::problem::pointer_join;
-use crate::base::{Dialect, Error, Reason};
+use crate::base::{Dialect, Error, Reason, clock};
 use crate::config::{Document, keys};
 use crate::gateway::client_ip::ClientAddr;
 use crate::gateway::ctx::Ctx;
@@ -470,27 +470,33 @@ impl<'a> Walk<'a> {
             .as_deref()
             .map(|who| Told::new(self.request, &who.minted));
         let head = told.as_ref().map_or(self.request as &dyn Head, |told| told);
-        let stepped = match stage.on_request(head, &mut self.edits, &mut self.ctx) {
-            Stepped::Now(outcome) => Some(outcome),
-            Stepped::Wait(_) => None,
+        let now = clock::since_epoch_at(self.ctx.started);
+        let foretold = stage.foretell(head, now);
+        let outcome = match stage.on_request(head, &mut self.edits, &mut self.ctx) {
+            Stepped::Now(outcome) => outcome.map(Some),
+            // What is known already needs nobody else's word.
+            Stepped::Wait(_) => foretold.refusal.map_or(Ok(None), Err),
         };
-        match stepped {
-            Some(Ok(Flow::Next)) => self.step(name, Outcome::Passed, "passes".to_owned(), because),
-            Some(Ok(Flow::Reply(reply))) => {
-                let text = format!("answers {} by itself", reply.status);
-                self.step(name, Outcome::Answered, text, because);
-                return Ok(Some(reply.status));
-            }
-            Some(Err(error)) => {
-                self.step(name, Outcome::Refused, error.text.to_string(), because);
-                return Err(error);
-            }
-            None => {
-                let text = "has to ask somebody else, so it decides only while the gateway runs";
-                self.step(name, Outcome::Passed, text.to_owned(), because);
-            }
+        let (how, text) = match &outcome {
+            Ok(Some(Flow::Next)) => (Outcome::Passed, "passes".to_owned()),
+            Ok(Some(Flow::Reply(reply))) => (
+                Outcome::Answered,
+                format!("answers {} by itself", reply.status),
+            ),
+            Ok(None) => (
+                Outcome::Passed,
+                "has to ask somebody else, so it decides only while the gateway runs".to_owned(),
+            ),
+            Err(error) => (Outcome::Refused, error.text.to_string()),
+        };
+        self.step(name, how, text, because);
+        for note in foretold.notes {
+            self.note(note, None);
         }
-        Ok(None)
+        Ok(match outcome? {
+            Some(Flow::Reply(reply)) => Some(reply.status),
+            _ => None,
+        })
     }
 }
 
@@ -524,3 +530,7 @@ fn number(count: usize) -> String {
 #[cfg(test)]
 #[path = "explain/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "explain/auth_tests.rs"]
+mod auth_tests;

@@ -175,8 +175,19 @@ pub trait ClaimStage: Send + Sync {
 impl Identity {
     /// Somebody who proved who they are twice: the first proof says who it is, the second adds what the first does not say.
     fn and(&self, other: &Self) -> Self {
-        let told = |name: &HeaderName| self.minted.iter().any(|field| field.name == *name);
-        let more = other.minted.iter().filter(|field| !told(&field.name));
+        // A field that is only taken away may yet be told by the other.
+        let tells = |all: &[Minted], name: &HeaderName| {
+            let mut all = all.iter();
+            all.any(|field| field.name == *name && !field.values.is_empty())
+        };
+        let named = |name: &HeaderName| self.minted.iter().any(|field| field.name == *name);
+        let kept = self
+            .minted
+            .iter()
+            .filter(|field| !field.values.is_empty() || !tells(&other.minted, &field.name));
+        let more = other.minted.iter().filter(|field| {
+            !named(&field.name) || (!field.values.is_empty() && !tells(&self.minted, &field.name))
+        });
         let own = !self.claims.is_empty();
         Self {
             proof: self.proof.or(other.proof),
@@ -185,7 +196,7 @@ impl Identity {
             tier: self.tier.clone().or_else(|| other.tier.clone()),
             key: self.key.or(other.key),
             claims: if own { &self.claims } else { &other.claims }.clone(),
-            minted: self.minted.iter().chain(more).cloned().collect(),
+            minted: kept.chain(more).cloned().collect(),
         }
     }
 }
@@ -225,20 +236,31 @@ mod tests {
         }
     }
 
+    fn gone(name: &'static str) -> Minted {
+        Minted {
+            values: Box::new([]),
+            ..minted(name, "")
+        }
+    }
+
     #[test]
     fn the_first_proof_says_who_it_is_and_the_second_adds_to_it() {
         let first = Identity {
             proof: Some(Proof::Jwt),
             subject: Some("ann".into()),
             claims: Object::with("sub", Value::string("ann")),
-            minted: Box::new([minted("x-user", "ann")]),
+            minted: Box::new([minted("x-user", "ann"), gone("x-cert"), gone("x-none")]),
             ..Identity::default()
         };
         let second = Identity {
             proof: Some(Proof::Certificate),
             subject: Some("CN=host".into()),
             org: Some("o".into()),
-            minted: Box::new([minted("x-user", "host"), minted("x-cert", "host")]),
+            minted: Box::new([
+                minted("x-user", "host"),
+                minted("x-cert", "host"),
+                gone("x-none"),
+            ]),
             ..Identity::default()
         };
         let both = first.and(&second);
@@ -249,12 +271,12 @@ mod tests {
             both.claim_text("sub", Dialect::Native).as_deref(),
             Some("ann")
         );
-        let told: Vec<_> = both
-            .minted
-            .iter()
-            .map(|field| field.values[0].clone())
-            .collect();
-        assert_eq!(told, ["ann", "host"]);
+        let told = both.minted.iter().map(|field| {
+            let values: Vec<_> = field.values.iter().map(|v| v.to_str().unwrap()).collect();
+            format!("{}={}", field.name, values.join(","))
+        });
+        let told: Vec<String> = told.collect();
+        assert_eq!(told, ["x-user=ann", "x-none=", "x-cert=host"]);
         assert_eq!(
             second
                 .and(&first)

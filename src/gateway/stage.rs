@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// What a stage decided.
 #[derive(Debug)]
@@ -110,6 +111,27 @@ impl Edits {
     }
 }
 
+/// What a stage says of a request without asking anybody: for `explain`.
+#[derive(Debug, Default)]
+pub struct Foretold {
+    /// What it looks at and how that stands, a sentence each. Nothing in them is a credential.
+    pub notes: Vec<String>,
+    /// Why it will refuse, whatever anybody else answers.
+    pub refusal: Option<Error>,
+}
+
+impl Foretold {
+    /// Adds a sentence.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// Adds a refusal; the first one counts.
+    pub fn refuse(&mut self, error: impl Into<Error>) {
+        self.refusal.get_or_insert(error.into());
+    }
+}
+
 /// Sees heads only, so bodies may stream. Service and endpoint level.
 pub trait HeadStage: Send + Sync {
     /// The word for `explain` and traces: the component's namespace.
@@ -134,6 +156,11 @@ pub trait HeadStage: Send + Sync {
         edits: &'a mut Edits,
         ctx: &'a mut Ctx,
     ) -> Step<'a>;
+
+    /// What it will say of a request, as far as that is known without asking anybody; `now` is counted from the epoch.
+    fn foretell(&self, _head: &dyn Head, _now: Duration) -> Foretold {
+        Foretold::default()
+    }
 
     /// Sees the answer's head; runs in reverse order.
     fn on_answer(&self, _status: u16, _headers: &HeaderMap, _edits: &mut Edits, _ctx: &mut Ctx) {}

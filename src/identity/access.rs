@@ -35,6 +35,20 @@ impl Demand {
         })
     }
 
+    /// What is demanded, and whether the claims have it, as a sentence.
+    fn told(&self, what: &str, claims: &Object) -> String {
+        let of = match self.needed {
+            Match::Any => "one of",
+            Match::All => "all of",
+        };
+        let stands = if self.is_met(claims) {
+            "the caller has that"
+        } else {
+            "the caller has not"
+        };
+        format!("{what}: {of} {} is needed; {stands}", self.words.join(", "))
+    }
+
     /// Whether the claims have what is demanded.
     pub fn is_met(&self, claims: &Object) -> bool {
         let Some(value) = self.claim.find(claims) else {
@@ -68,6 +82,14 @@ impl Access {
     /// Whether everybody is welcome who proved who they are.
     pub const fn is_open(&self) -> bool {
         self.roles.is_none() && self.scopes.is_none()
+    }
+
+    /// What is demanded and how that stands with these claims, a sentence each.
+    pub fn told(&self, claims: &Object) -> Vec<String> {
+        let all = [(&self.roles, "roles"), (&self.scopes, "scopes")];
+        let told =
+            |(demand, what): (&Option<Demand>, &str)| Some(demand.as_ref()?.told(what, claims));
+        all.into_iter().filter_map(told).collect()
     }
 
     /// Whether somebody with these claims may come in.

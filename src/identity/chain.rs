@@ -18,7 +18,7 @@ use super::vouching::Vouching;
 use crate::base::{Error, Reason};
 use crate::gateway::head::Head;
 use crate::gateway::identity::{Identity, Proof};
-use crate::gateway::stage::Step;
+use crate::gateway::stage::{Foretold, Step};
 use http::HeaderName;
 use std::borrow::Cow;
 use std::fmt;
@@ -180,6 +180,64 @@ impl Chain {
         }
     }
 
+    /// What [`Chain::who`] will come to, as far as it is known without asking anybody. Signed tokens have to meet these demands.
+    pub fn foretell(
+        &self,
+        head: &dyn Head,
+        methods: Methods,
+        now: Duration,
+        own: &Access,
+    ) -> Foretold {
+        let mut foretold = Foretold::default();
+        let shown = match self.shown(head, methods) {
+            Ok(Some(shown)) => shown,
+            Ok(None) => {
+                self.wanted(methods, &mut foretold);
+                return foretold;
+            }
+            Err(error) => {
+                foretold.refuse(error);
+                return foretold;
+            }
+        };
+        let text = &*shown.text;
+        let jwt = self.jwt.as_ref().filter(|_| methods.jwt);
+        let opaque = self.opaque.is_some() && methods.introspection;
+        if shown.as_key || self.is_key(text) {
+            foretold.note("an API key came; who knows it is asked only while the gateway runs");
+        } else if let Some(jwt) = jwt.filter(|_| !opaque || looks_signed(text)) {
+            return jwt.verifier.foretell(text, now, &[&jwt.access, own]);
+        } else if opaque {
+            foretold.note("an opaque token came; its issuer is asked only while the gateway runs");
+        }
+        foretold
+    }
+
+    /// Which credentials open this.
+    fn wanted(&self, methods: Methods, foretold: &mut Foretold) {
+        if let Some(jwt) = self.jwt.as_ref().filter(|_| methods.jwt) {
+            let field = jwt.bearer.field();
+            foretold.note(format!("jwt: {} in {field}", jwt.verifier.wanted()));
+        }
+        if let Some(keys) = self.keys.as_ref().filter(|_| methods.api_key) {
+            let fields: Vec<&str> = keys.fields.iter().map(HeaderName::as_str).collect();
+            let mut text = format!(
+                "api_key: a key that begins with {}",
+                keys.prefixes.join(" or ")
+            );
+            if keys.bearer {
+                text.push_str(" in authorization");
+            }
+            if !fields.is_empty() {
+                text.push_str(&format!(" in {}", fields.join(" or ")));
+            }
+            foretold.note(text);
+        }
+        if self.opaque.is_some() && methods.introspection {
+            foretold.note("introspection: an opaque token in authorization");
+        }
+    }
+
     fn is_key(&self, text: &[u8]) -> bool {
         let prefixes = self.keys.iter().flat_map(|keys| &keys.prefixes);
         prefixes
@@ -241,7 +299,10 @@ fn one<'h>(found: &mut Option<Shown<'h>>, text: Cow<'h, [u8]>, as_key: bool) -> 
 }
 
 /// The value of a field that may stand there once.
-fn once<'h>(head: &'h dyn Head, field: &HeaderName) -> Result<Option<&'h [u8]>, Error> {
+///
+/// # Errors
+/// When it stands there more than once: somebody behind us might believe the other one.
+pub fn once<'h>(head: &'h dyn Head, field: &HeaderName) -> Result<Option<&'h [u8]>, Error> {
     let Some(value) = head.header(field) else {
         return Ok(None);
     };

@@ -9,6 +9,7 @@ pub mod chain;
 pub mod claims;
 pub mod collapse;
 pub mod digests;
+mod foretell;
 pub mod gob;
 pub mod google;
 pub mod introspection;

@@ -205,6 +205,11 @@ impl Verifier {
         &self.rules
     }
 
+    /// Where the keys come from.
+    pub(super) fn keys(&self) -> &dyn Keys {
+        &*self.keys
+    }
+
     /// Who shows this token at a moment since the epoch. Decided at once, unless its key has to be fetched first.
     ///
     /// # Errors
@@ -301,7 +306,7 @@ impl Verifier {
     }
 }
 
-fn malformed(why: Malformed) -> Error {
+pub(super) fn malformed(why: Malformed) -> Error {
     Error::new(Reason::TokenMalformed, format!("no token: {why}"))
 }
 

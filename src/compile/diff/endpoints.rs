@@ -3,7 +3,7 @@
 use super::{Changes, Weight, arrow, backends, extras, span};
 use crate::base::Dialect;
 use crate::compile::explain::is_public;
-use crate::config::{Document, Endpoint, Extra};
+use crate::config::{Document, Endpoint, Extra, Namespace, keys};
 use std::collections::HashMap;
 
 /// Components that ask who calls.
@@ -131,7 +131,20 @@ fn authenticates(document: &Document, endpoint: &Endpoint) -> bool {
         let locks = AUTHENTICATES.iter().filter(|name| **name != "hanzo/auth");
         locks.into_iter().any(|name| extra.get(name).is_some())
     };
-    own(&endpoint.extra_config) || service.is_some_and(|auth| !is_public(auth, endpoint))
+    own(&endpoint.extra_config)
+        || service.is_some_and(|auth| !is_public(auth, endpoint))
+        || wants_certificate(document, endpoint)
+}
+
+/// Whether nobody gets to an endpoint without a certificate: `require` of the endpoint, else of the service.
+fn wants_certificate(document: &Document, endpoint: &Endpoint) -> bool {
+    let own = endpoint.extra_config.get("hanzo/mtls");
+    let all = document.service.extra_config.get("hanzo/mtls");
+    let says = |namespace: Option<&Namespace>| {
+        let (_, value) = keys::lookup(namespace?.value.as_object()?, "require")?;
+        value.as_bool()
+    };
+    (own.is_some() || all.is_some()) && says(own).or(says(all)).unwrap_or(true)
 }
 
 fn pair(

@@ -4,6 +4,7 @@
 use super::endpoints::AUTHENTICATES;
 use super::{Changes, Weight, shown};
 use crate::base::problem::pointer_join;
+use crate::base::secret;
 use crate::compile::components::LOCKS;
 use crate::component::{self, Loss};
 use crate::config::{Extra, Namespace, duration};
@@ -150,8 +151,11 @@ impl Found<'_, '_> {
             return;
         }
         let key = path.rsplit('.').next().unwrap_or(path);
-        let weight = weigh(self.name, key, old, new);
-        let text = format!("{} {}", self.name, sentence(self.name, path, key, old, new));
+        let weight = weigh(self.name, path, key, old, new);
+        // What stands below a secret's name is one.
+        let named = path.split('.').find(|part| secret::hides(part));
+        let told = sentence(self.name, path, named.unwrap_or(key), old, new);
+        let text = format!("{} {told}", self.name);
         self.changes
             .at(weight, topic(self.name), text, Some(at_old), Some(at_new));
     }
@@ -220,6 +224,7 @@ fn way(name: &str, key: &str) -> Option<Way> {
         ("auth/validator" | "hanzo/auth", "issuer") => Some(Way::AnyOf),
         ("auth/validator" | "hanzo/auth", "disable_jwk_security" | "leeway") => Some(Way::Opens),
         ("auth/api-keys", "keys" | "roles") => Some(Way::Opens),
+        ("auth/api-keys", "client_max_rate") => Some(Way::Limit),
         ("security/cors", "max_age" | "expose_headers") => None,
         ("security/cors", _) => Some(Way::Opens),
         ("security/bot-detector", "deny" | "patterns") => Some(Way::Closes),
@@ -242,8 +247,34 @@ fn way(name: &str, key: &str) -> Option<Way> {
     }
 }
 
-fn weigh(name: &str, key: &str, old: Option<&Value>, new: Option<&Value>) -> Weight {
-    let Some(way) = way(name, key) else {
+/// Settings whose meaning depends on where they stand in their component.
+fn placed(name: &str, path: &str) -> Option<Way> {
+    match name {
+        // An endpoint without roles lets any key in; a key without roles is let in nowhere else.
+        "auth/api-keys" if path == "roles" => Some(Way::AnyOf),
+        "hanzo/mtls" if path.starts_with("allow") => Some(Way::AnyOf),
+        "hanzo/mtls" if path == "crls" => Some(Way::Closes),
+        _ => None,
+    }
+}
+
+fn weigh(name: &str, path: &str, key: &str, old: Option<&Value>, new: Option<&Value>) -> Weight {
+    if path.starts_with("users.") && name == "auth/basic" {
+        return match (old, new) {
+            (None, Some(_)) => Weight::Loosened,
+            (Some(_), None) => Weight::Tightened,
+            _ => Weight::Changed,
+        };
+    }
+    if (name, path) == ("hanzo/mtls", "require") {
+        let needed = |value: Option<&Value>| value.and_then(Value::as_bool).unwrap_or(true);
+        return match (needed(old), needed(new)) {
+            (true, false) => Weight::Loosened,
+            (false, true) => Weight::Tightened,
+            _ => Weight::Changed,
+        };
+    }
+    let Some(way) = placed(name, path).or_else(|| way(name, key)) else {
         return Weight::Changed;
     };
     let grows = match (size(way, old), size(way, new)) {
@@ -289,7 +320,7 @@ fn size(way: Way, value: Option<&Value>) -> Option<f64> {
         Some(Value::Array(items)) if items.iter().any(|i| i == "*") => Some(1e9),
         // Two lists that hold something are compared member by member.
         Some(Value::Array(_)) => Some(1.0),
-        Some(Value::Object(_)) => None,
+        Some(Value::Object(_)) => (way == Way::AnyOf).then_some(1.0),
     }
 }
 

@@ -328,3 +328,81 @@ fn secrets_are_not_shown() {
         "my/thing: my/thing client_secret has another value"
     );
 }
+
+#[test]
+fn locks_of_every_kind_have_a_direction() {
+    let keys = |value: Value| x(json!({"extra_config": {"auth/api-keys": value}}));
+    let (some, any) = (json!({"roles": ["a"]}), json!({"roles": []}));
+    let text = "auth/api-keys: auth/api-keys roles loses [a]";
+    let found = told(&keys(some.clone()), &keys(any));
+    assert_eq!(found[0].0, Loosened, "{found:?} {text}");
+    let more = keys(json!({"roles": ["a", "b"]}));
+    assert_eq!(told(&keys(some.clone()), &more)[0].0, Loosened);
+    assert_eq!(told(&more, &keys(some.clone()))[0].0, Tightened);
+    let slow = keys(json!({"roles": ["a"], "client_max_rate": 5}));
+    assert_eq!(told(&keys(some), &slow)[0].0, Tightened);
+    let users = |value: Value| x(json!({"extra_config": {"auth/basic": {"users": value}}}));
+    let (ann, both) = (
+        users(json!({"ann": "h1"})),
+        users(json!({"ann": "h1", "bob": "h2"})),
+    );
+    assert_eq!(told(&ann, &both)[0].0, Loosened);
+    assert_eq!(told(&both, &ann)[0].0, Tightened);
+    let other = told(&ann, &users(json!({"ann": "h3"})));
+    assert_eq!(other[0].0, Changed);
+    for (_, text) in told(&ann, &both).into_iter().chain(other) {
+        assert!(
+            !text.contains("h1") && !text.contains("h2") && !text.contains("h3"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn certificates_that_are_no_longer_wanted_leave_an_endpoint_open() {
+    let mtls = |service_: Value, own: Value| {
+        let mut endpoint = json!({"endpoint": "/x", "backend": [{"url_pattern": "/b"}]});
+        if !own.is_null() {
+            endpoint["extra_config"] = json!({ "hanzo/mtls": own });
+        }
+        let extra = match service_ {
+            Value::Null => json!({}),
+            all => json!({ "hanzo/mtls": all }),
+        };
+        service(extra, json!([endpoint]))
+    };
+    let open = "anybody may call it";
+    for (old, new) in [
+        (mtls(json!({}), Value::Null), mtls(Value::Null, Value::Null)),
+        (
+            mtls(json!({}), Value::Null),
+            mtls(json!({"require": false}), Value::Null),
+        ),
+        (
+            mtls(json!({}), Value::Null),
+            mtls(json!({}), json!({"require": false})),
+        ),
+        (mtls(Value::Null, json!({})), mtls(Value::Null, Value::Null)),
+    ] {
+        let (there, back) = (told(&old, &new), told(&new, &old));
+        assert!(
+            there
+                .iter()
+                .any(|(w, t)| *w == Loosened && t.contains(open)),
+            "{there:?}"
+        );
+        assert!(
+            back.iter().all(|(weight, _)| *weight == Tightened),
+            "{back:?}"
+        );
+    }
+    let allowing = |allow: Value| mtls(json!({ "allow": allow }), Value::Null);
+    let (one, two) = (
+        allowing(json!({"san_dns": ["a"]})),
+        allowing(json!({"san_dns": ["a", "b"]})),
+    );
+    assert_eq!(told(&one, &two)[0].0, Loosened);
+    let all = mtls(json!({}), Value::Null);
+    assert_eq!(told(&one, &all)[0].0, Loosened);
+    assert_eq!(told(&all, &one)[0].0, Tightened);
+}

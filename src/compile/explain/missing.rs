@@ -77,7 +77,14 @@ impl Walk<'_> {
                 "auth/api-keys",
                 "auth/basic",
                 "hanzo/auth",
-            ]) {
+                "hanzo/mtls",
+            ]) && self
+                .document
+                .service
+                .extra_config
+                .get("hanzo/mtls")
+                .is_none()
+            {
                 let text =
                     "the file asks for no authentication here: anybody may call this endpoint";
                 self.step("authentication", Outcome::Passed, text.to_owned(), None);

@@ -13,12 +13,14 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::identity::Identity;
 use crate::gateway::query;
-use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
+use crate::gateway::stage::{Edits, Flow, Foretold, HeadStage, Step};
+use crate::identity::chain::once;
 use crate::identity::static_keys::{BadKey, StaticKeys, Written};
 use http::{HeaderName, header};
 use rate::KeyRate;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The table line.
 pub const COMPONENT: Component = Component {
@@ -207,16 +209,25 @@ fn place(s: &mut Settings<'_>, strategy: &str, identifier: Option<String>) -> Op
 }
 
 impl Place {
-    fn key<'h>(&self, head: &'h dyn Head) -> Option<Cow<'h, [u8]>> {
+    /// The one key that a request shows. Of two somebody behind us might believe the other one.
+    fn key<'h>(&self, head: &'h dyn Head) -> Result<Option<Cow<'h, [u8]>>, Error> {
         let found = match self {
-            Self::Field(name) => Cow::Borrowed(head.header(name)?.trim_ascii()),
-            Self::Bearer => Cow::Borrowed(bearer(head.header(&header::AUTHORIZATION)?)?),
+            Self::Field(name) => once(head, name)?.map(Cow::Borrowed),
+            Self::Bearer => once(head, &header::AUTHORIZATION)?
+                .and_then(bearer)
+                .map(Cow::Borrowed),
             Self::Query(name) => {
-                let mut pairs = query::pairs(head.query()?);
-                pairs.find(|(own, _)| **own == *name.as_bytes())?.1
+                let pairs = query::pairs(head.query().unwrap_or_default());
+                let mut own = pairs.filter(|(own, _)| **own == *name.as_bytes());
+                let first = own.next().map(|(_, value)| value);
+                if own.next().is_some() {
+                    let told = "the query has more than one key";
+                    return Err(Error::new(Reason::ApiKeyInvalid, told));
+                }
+                first
             }
         };
-        (!found.is_empty()).then_some(found)
+        Ok(found.filter(|key| !key.is_empty()))
     }
 }
 
@@ -241,7 +252,7 @@ impl Lock {
     /// Who calls.
     fn open(&self, head: &dyn Head) -> Result<Arc<Identity>, Error> {
         let missing = || Error::new(Reason::CredentialsMissing, "no API key came");
-        let shown = self.place.key(head).ok_or_else(missing)?;
+        let shown = self.place.key(head)?.ok_or_else(missing)?;
         let holder = self.offer.keys.find(&shown);
         let holder = holder.ok_or_else(|| Error::new(Reason::ApiKeyInvalid, "unknown API key"))?;
         let role = holder.role(&self.roles).ok_or_else(|| {
@@ -275,6 +286,21 @@ impl HeadStage for Lock {
             ctx.prove(who);
             Ok(Flow::Next)
         }))
+    }
+
+    fn foretell(&self, _: &dyn Head, _: Duration) -> Foretold {
+        let mut foretold = Foretold::default();
+        let place = match &self.place {
+            Place::Bearer => "behind Bearer in authorization".to_owned(),
+            Place::Field(name) => format!("in {name}"),
+            Place::Query(name) => format!("in the parameter \"{name}\" of the query"),
+        };
+        let roles = match self.roles.is_empty() {
+            true => "any role".to_owned(),
+            false => format!("one of the roles {}", self.roles.join(", ")),
+        };
+        foretold.note(format!("a key with {roles} is wanted {place}"));
+        foretold
     }
 }
 
@@ -345,6 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn two_keys_at_once_are_none() {
+        let built = build(&keys(), &json!({"roles": ["a"]}), Dialect::Native);
+        let twice = [
+            ("Authorization", "Bearer ka"),
+            ("authorization", "Bearer ka"),
+        ];
+        assert!(ask(&built, &with(&twice)).is_err());
+        let own = json!({"roles": ["a"], "strategy": "query_string"});
+        let built = build(&keys(), &own, Dialect::Native);
+        assert!(ask(&built, &Plain::get("/?key=ka&key=x")).is_err());
+    }
+
+    #[test]
     fn a_key_without_the_role_is_what_each_dialect_says() {
         for (dialect, reason) in [
             (Dialect::Native, Reason::RolesMissing),
@@ -375,7 +414,7 @@ mod tests {
         assert_eq!(built.draft.hidden_query, ["key"]);
         let own = json!({"roles": ["a"], "strategy": "query_string", "identifier": "api key"});
         let built = build(&keys(), &own, Dialect::Native);
-        assert!(ask(&built, &Plain::get("/?api+key=%6Ba&api%20key=x")).is_ok());
+        assert!(ask(&built, &Plain::get("/?api+key=%6Ba&apikey=x")).is_ok());
         let service = json!({"keys": [{"key": "ka", "roles": ["a"]}], "identifier": "X-Key"});
         let own = json!({"roles": ["a"], "strategy": "query_string"});
         let built = build(&service, &own, Dialect::Native);

@@ -12,14 +12,15 @@ use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::identity::{Identity, Minted, Proof};
-use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
+use crate::gateway::stage::{Edits, Flow, Foretold, HeadStage, Step};
+use crate::identity::chain::once;
 use crate::identity::passwords::{Checker, Passwords};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, header};
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The table line.
 pub const COMPONENT: Component = Component {
@@ -200,7 +201,13 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(value: Option<&[u8]>) -> Result<Self, Error> {
+    fn of(head: &dyn Head) -> Result<Self, Error> {
+        let value = once(head, &header::AUTHORIZATION)
+            .map_err(|error| error.challenging(Challenge::Basic))?;
+        Self::read(value)
+    }
+
+    fn read(value: Option<&[u8]>) -> Result<Self, Error> {
         let refused =
             |reason, text: &'static str| Error::new(reason, text).challenging(Challenge::Basic);
         let missing = || refused(Reason::CredentialsMissing, "no name and password came");
@@ -235,11 +242,12 @@ impl Lock {
         let who = (shown.name.as_str(), shown.password.as_slice());
         let found = checker.check(all, who, Instant::now()).await;
         let busy = |_| Error::new(Reason::Overloaded, "too many passwords to check").retry_after(1);
-        found.map_err(busy)?.ok_or_else(|| {
-            Error::new(Reason::PasswordInvalid, "wrong name or password")
-                .challenging(Challenge::Basic)
-        })
+        found.map_err(busy)?.ok_or_else(wrong)
     }
+}
+
+fn wrong() -> Error {
+    Error::new(Reason::PasswordInvalid, "wrong name or password").challenging(Challenge::Basic)
 }
 
 impl HeadStage for Lock {
@@ -253,7 +261,7 @@ impl HeadStage for Lock {
         _: &'a mut Edits,
         ctx: &'a mut Ctx,
     ) -> Step<'a> {
-        let shown = match Shown::of(head.header(&header::AUTHORIZATION)) {
+        let shown = match Shown::of(head) {
             Ok(shown) => shown,
             Err(error) => return Step::Now(Err(error)),
         };
@@ -268,6 +276,18 @@ impl HeadStage for Lock {
             ctx.prove(who);
             Ok(Flow::Next)
         }))
+    }
+
+    fn foretell(&self, head: &dyn Head, _: Duration) -> Foretold {
+        let mut foretold = Foretold::default();
+        match Shown::of(head) {
+            Err(_) => foretold.note("a name and a password are wanted in authorization (Basic)"),
+            Ok(shown) if self.0.all.is_right(&shown.name, &shown.password) => {
+                foretold.note("name and password are right");
+            }
+            Ok(_) => foretold.refuse(wrong()),
+        }
+        foretold
     }
 }
 
@@ -298,7 +318,7 @@ mod tests {
     }
 
     fn reason(value: &str) -> Reason {
-        Shown::of(Some(value.as_bytes()))
+        Shown::read(Some(value.as_bytes()))
             .err()
             .map_or(Reason::Internal, |error| {
                 assert_eq!(error.challenge, Challenge::Basic);
@@ -312,13 +332,13 @@ mod tests {
 
     #[test]
     fn reads_names_and_passwords_strictly() {
-        let read = Shown::of(Some(shown("ann:a:b").as_bytes())).ok().unwrap();
+        let read = Shown::read(Some(shown("ann:a:b").as_bytes())).ok().unwrap();
         assert_eq!(
             (read.name.as_str(), &read.password[..]),
             ("ann", &b"a:b"[..])
         );
-        assert!(Shown::of(Some(b"bAsIc   YW5uOg==")).is_ok());
-        assert!(Shown::of(None).is_err());
+        assert!(Shown::read(Some(b"bAsIc   YW5uOg==")).is_ok());
+        assert!(Shown::read(None).is_err());
         for (value, is) in [
             ("", Reason::CredentialsMissing),
             ("Basic", Reason::CredentialsMissing),

@@ -14,7 +14,7 @@ use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::identity::{Identity, Proof};
-use crate::gateway::stage::{Edits, Flow, HeadStage, Outcome, Step};
+use crate::gateway::stage::{Edits, Flow, Foretold, HeadStage, Outcome, Step};
 use crate::identity::{Access, Bearer, Naming, Verifier};
 use crate::telemetry::metrics::{Authentication, Metrics};
 use std::sync::Arc;
@@ -162,6 +162,18 @@ impl HeadStage for Validator {
             Step::Now(who) => Step::Now(self.admit(who, ctx)),
             Step::Wait(later) => Step::Wait(Box::pin(async move { self.admit(later.await, ctx) })),
         }
+    }
+
+    fn foretell(&self, head: &dyn Head, now: Duration) -> Foretold {
+        let mut foretold = Foretold::default();
+        match self.bearer.find(head) {
+            Ok(token) => return self.verifier.foretell(&token, now, &[&self.access]),
+            Err(_) => {
+                let (wanted, field) = (self.verifier.wanted(), self.bearer.field());
+                foretold.note(format!("{wanted} in {field} is wanted"));
+            }
+        }
+        foretold
     }
 }
 

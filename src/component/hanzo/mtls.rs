@@ -14,13 +14,14 @@ use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::identity::{Identity, Minted, Proof};
-use crate::gateway::stage::{Edit, Edits, Flow, HeadStage, Step};
+use crate::gateway::stage::{Edit, Edits, Flow, Foretold, HeadStage, Step};
 use crate::net::Certificate;
 use http::{HeaderName, HeaderValue};
 use names::{Allowed, Fact};
 use revoked::Revoked;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The table line.
 pub const COMPONENT: Component = Component {
@@ -249,6 +250,14 @@ impl HeadStage for Lock {
             }
             Flow::Next
         }))
+    }
+
+    fn foretell(&self, head: &dyn Head, _: Duration) -> Foretold {
+        let mut foretold = Foretold::default();
+        if head.certificate().is_none() {
+            foretold.note("no certificate can be shown here: only while the gateway runs");
+        }
+        foretold
     }
 }
 

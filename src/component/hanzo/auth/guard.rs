@@ -6,12 +6,13 @@ use crate::base::{Error, clock};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::identity::{Identity, Proof};
-use crate::gateway::stage::{Edits, Flow, HeadStage, Outcome, Step};
+use crate::gateway::stage::{Edits, Flow, Foretold, HeadStage, Outcome, Step};
 use crate::identity::Access;
 use crate::identity::chain::{Chain, Methods};
 use crate::telemetry::metrics::{Authentication, Metrics};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The lock of one endpoint.
 pub(super) struct Guard {
@@ -85,6 +86,13 @@ impl HeadStage for Guard {
                 self.admit(proof, found, ctx)
             })),
         }
+    }
+
+    fn foretell(&self, head: &dyn Head, now: Duration) -> Foretold {
+        if self.open.iter().any(|entry| entry.names(head.path())) {
+            return Foretold::default();
+        }
+        self.chain.foretell(head, self.methods, now, &self.signed)
     }
 }
 
