@@ -47,6 +47,41 @@ pub fn masked(line: &str, all: bool) -> String {
     mask.out.into_iter().collect()
 }
 
+/// A target or a URL without the values of parameters that are secrets by their names.
+pub fn query_masked(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else {
+        return target.to_owned();
+    };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if hides(&decoded(name)) => format!("{name}=…"),
+        _ => pair.to_owned(),
+    });
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// A name of a query, decoded as far as its words are concerned.
+fn decoded(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut bytes = name.bytes();
+    while let Some(byte) = bytes.next() {
+        let escaped = (byte == b'%').then(|| {
+            let mut rest = bytes.clone();
+            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+            u8::try_from(high * 16 + low).ok().zip(Some(rest))
+        });
+        match escaped.flatten() {
+            Some((byte, rest)) => {
+                out.push(char::from(byte));
+                bytes = rest;
+            }
+            None if byte == b'+' => out.push(' '),
+            None => out.push(char::from(byte)),
+        }
+    }
+    out
+}
+
 struct Mask {
     out: Vec<char>,
     all: bool,
@@ -277,6 +312,22 @@ mod tests {
         ] {
             assert_eq!(masked(line, false), shown);
             assert_eq!(masked(line, false).chars().count(), line.chars().count());
+        }
+    }
+
+    #[test]
+    fn parameters_are_hidden_by_their_decoded_names() {
+        for (target, shown) in [
+            ("/a", "/a"),
+            ("/a?b=c&d", "/a?b=c&d"),
+            (
+                "http://h/a?token=t&page=2&api+key=k",
+                "http://h/a?token=…&page=2&api+key=…",
+            ),
+            ("/a?%61pi%20%6Bey=k&x=%", "/a?%61pi%20%6Bey=…&x=%"),
+            ("/a?%zz=1&%=2&password", "/a?%zz=1&%=2&password"),
+        ] {
+            assert_eq!(query_masked(target), shown);
         }
     }
 

@@ -14,7 +14,6 @@ use crate::compile::explain::{
 use crate::config::Source;
 use crate::gateway::head::BodySize;
 use crate::gateway::lane::Slow;
-use crate::gateway::query;
 use http::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -176,22 +175,11 @@ impl Url {
 /// Path and query, without values that are secrets by their names.
 fn target(request: &Request) -> String {
     let mut target = String::from_utf8_lossy(&request.path).into_owned();
-    for (at, pair) in request
-        .query
-        .iter()
-        .flat_map(|query| query.split(|&b| b == b'&'))
-        .enumerate()
-    {
-        target.push(if at == 0 { '?' } else { '&' });
-        let secret =
-            query::pairs(pair).any(|(name, _)| secret::hides(&String::from_utf8_lossy(&name)));
-        let pair = String::from_utf8_lossy(pair);
-        match pair.split_once('=').filter(|_| secret) {
-            Some((name, _)) => target.push_str(&format!("{name}=…")),
-            None => target.push_str(&pair),
-        }
+    if let Some(query) = &request.query {
+        target.push('?');
+        target.push_str(&String::from_utf8_lossy(query));
     }
-    target
+    secret::query_masked(&target)
 }
 
 /// Lines of the walk.
@@ -235,7 +223,10 @@ impl Page<'_> {
 
     fn call(&mut self, number: usize, call: &CallPlan) {
         let heading = match &call.target {
-            Ok(target) => format!("{} {}", call.method, call.urls.first().unwrap_or(target)),
+            Ok(target) => {
+                let url = secret::query_masked(call.urls.first().unwrap_or(target));
+                format!("{} {url}", call.method)
+            }
             Err(why) => format!("{}: no URL can be built: {why}", call.method),
         };
         let heading = self.paint.bold(&printable(&heading));
@@ -254,7 +245,7 @@ impl Page<'_> {
         if call.urls.len() > 1 {
             self.line(7, &format!("or one of {} hosts:", call.urls.len()), None);
             for url in &call.urls {
-                self.line(9, &printable(url), None);
+                self.line(9, &printable(&secret::query_masked(url)), None);
             }
         }
         for (text, place) in &call.missing {
@@ -435,8 +426,8 @@ fn call(source: &Source, call: &CallPlan) -> Value {
     json!({
         "at": place(source, Some(&call.place)),
         "method": call.method,
-        "target": call.target.as_ref().ok(),
-        "urls": call.urls,
+        "target": call.target.as_ref().ok().map(|target| secret::query_masked(target)),
+        "urls": call.urls.iter().map(|url| secret::query_masked(url)).collect::<Vec<_>>(),
         "fields": fields,
         "body": call.body,
         "dropped_fields": dropped(&call.dropped_fields),

@@ -235,7 +235,7 @@ proptest! {
         let key = |name: &str| spelled(name, cased).replace('-', "_");
         let open = |path: &str, encoding: &str, extra: Value| json!({
             "endpoint": path, "output_encoding": encoding, "extra_config": extra,
-            "backend": [{"url_pattern": "/", "host": ["http://127.0.0.1:80"], "encoding": encoding}],
+            "backend": [{"url_pattern": "/", "host": ["http://127.0.0.1:8080"], "encoding": encoding}],
         });
         let document = json!({
             "version": 3,

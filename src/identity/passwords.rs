@@ -278,7 +278,8 @@ impl Drop for UnderWay<'_> {
 }
 
 /// A password that is overwritten when it is no longer needed.
-struct Scrubbed(Vec<u8>);
+#[derive(PartialEq, Eq)]
+pub struct Scrubbed(pub Vec<u8>);
 
 impl Drop for Scrubbed {
     fn drop(&mut self) {

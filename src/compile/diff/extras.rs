@@ -59,6 +59,7 @@ fn gone(name: &str) -> Weight {
     match name {
         // Browsers refuse what no CORS answer allows: without the component fewer origins can call.
         "security/cors" | "auth/public" => Weight::Tightened,
+        "hanzo/mtls" => Weight::Loosened,
         _ if LOCKS.iter().any(|family| name.starts_with(family)) => Weight::Loosened,
         _ if component::not_yet(name).is_some_and(|row| row.loss == Loss::Protection) => {
             Weight::Loosened

@@ -14,7 +14,7 @@ use crate::gateway::head::Head;
 use crate::gateway::identity::{Identity, Minted, Proof};
 use crate::gateway::stage::{Edits, Flow, Foretold, HeadStage, Step};
 use crate::identity::chain::once;
-use crate::identity::passwords::{Checker, Passwords};
+use crate::identity::passwords::{Checker, Passwords, Scrubbed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, header};
@@ -197,7 +197,7 @@ fn text(path: &str) -> Result<String, String> {
 #[derive(PartialEq, Eq)]
 struct Shown {
     name: String,
-    password: Vec<u8>,
+    password: Scrubbed,
 }
 
 impl Shown {
@@ -218,7 +218,8 @@ impl Shown {
             return Err(missing());
         }
         let decoded = STANDARD.decode(rest.trim_ascii());
-        let decoded = decoded.map_err(|_| malformed())?;
+        let decoded = Scrubbed(decoded.map_err(|_| malformed())?);
+        let decoded = &decoded.0;
         let colon = decoded.iter().position(|byte| *byte == b':');
         let (name, password) = decoded.split_at(colon.ok_or_else(malformed)?);
         let password = password.get(1..).unwrap_or_default();
@@ -228,7 +229,7 @@ impl Shown {
         let name = std::str::from_utf8(name).map_err(|_| malformed())?;
         Ok(Self {
             name: name.to_owned(),
-            password: password.to_vec(),
+            password: Scrubbed(password.to_vec()),
         })
     }
 }
@@ -239,7 +240,7 @@ struct Lock(Arc<Users>);
 impl Lock {
     async fn check(&self, shown: Shown) -> Result<Arc<Identity>, Error> {
         let Users { all, checker, .. } = &*self.0;
-        let who = (shown.name.as_str(), shown.password.as_slice());
+        let who = (shown.name.as_str(), shown.password.0.as_slice());
         let found = checker.check(all, who, Instant::now()).await;
         let busy = |_| Error::new(Reason::Overloaded, "too many passwords to check").retry_after(1);
         found.map_err(busy)?.ok_or_else(wrong)
@@ -266,7 +267,7 @@ impl HeadStage for Lock {
             Err(error) => return Step::Now(Err(error)),
         };
         let Users { all, checker, .. } = &*self.0;
-        let who = (shown.name.as_str(), shown.password.as_slice());
+        let who = (shown.name.as_str(), shown.password.0.as_slice());
         if let Some(who) = checker.remembered(all, who, Instant::now()) {
             ctx.prove(Arc::clone(who));
             return Step::NEXT;
@@ -282,7 +283,7 @@ impl HeadStage for Lock {
         let mut foretold = Foretold::default();
         match Shown::of(head) {
             Err(_) => foretold.note("a name and a password are wanted in authorization (Basic)"),
-            Ok(shown) if self.0.all.is_right(&shown.name, &shown.password) => {
+            Ok(shown) if self.0.all.is_right(&shown.name, &shown.password.0) => {
                 foretold.note("name and password are right");
             }
             Ok(_) => foretold.refuse(wrong()),
@@ -334,7 +335,7 @@ mod tests {
     fn reads_names_and_passwords_strictly() {
         let read = Shown::read(Some(shown("ann:a:b").as_bytes())).ok().unwrap();
         assert_eq!(
-            (read.name.as_str(), &read.password[..]),
+            (read.name.as_str(), &read.password.0[..]),
             ("ann", &b"a:b"[..])
         );
         assert!(Shown::read(Some(b"bAsIc   YW5uOg==")).is_ok());
@@ -384,7 +385,7 @@ mod tests {
             let lock = Lock(Arc::clone(&found));
             let shown = Shown {
                 name: "bob".into(),
-                password: password.into(),
+                password: Scrubbed(password.into()),
             };
             runtime.block_on(lock.check(shown)).is_ok()
         };
