@@ -128,7 +128,7 @@ fn locked(origin: &Origin) -> Value {
             "backend": [{
                 "url_pattern": "/a",
                 "host": [origin.url()],
-                "extra_config": {"qos/ratelimit/proxy": {"max_rate": 1, "capacity": 1}},
+                "extra_config": {"governance/quota": {"quota_name": "q", "tiers": []}},
             }],
         }],
     })
@@ -149,8 +149,8 @@ fn a_native_start_names_each_missing_protection_with_its_place() {
             "security/policies",
         ),
         (
-            "/endpoints/0/backend/0/extra_config/qos~1ratelimit~1proxy",
-            "qos/ratelimit/proxy",
+            "/endpoints/0/backend/0/extra_config/governance~1quota",
+            "governance/quota",
         ),
     ] {
         assert!(

@@ -1,7 +1,7 @@
 //! `qos/ratelimit/tiered` – limits by plan, named by a header field (Enterprise in KrakenD).
 //!
 //! The first tier that fits counts; a caller whom none fits is not limited here, which is warned of when the file
-//! is read. Tiers by `policy` are refused: nothing that evaluates them here is part of a limit.
+//! is read. Tiers by `policy` limit nobody yet: a start refuses them unless it is told that this is fine.
 
 use super::limiter::{KEYS, Limiter, Scope, read};
 use super::who::Place;
@@ -164,9 +164,10 @@ fn tier(
         }
         "*" => Some(Fits::All),
         other => {
-            let message = format!("tier_value_as \"{other}\" is not served");
-            let hint = "write \"literal\" or \"*\"";
-            s.error_hint("tier_value_as", Code::BadValue, message, hint);
+            // Expressions of Enterprise's policies. What is a lock and not there yet may be allowed by name.
+            let message = format!("tiers by \"{other}\" are not implemented yet: this one limits nobody");
+            let hint = "write \"literal\" or \"*\"; `run` refuses this file unless --allow-unprotected is given";
+            s.warn_hint("tier_value_as", Code::Unprotected, message, hint);
             None
         }
     };
