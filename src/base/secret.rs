@@ -136,9 +136,8 @@ impl Mask {
             self.depth = self.depth.saturating_sub(1);
         }
         let over = |(depth, bare): (usize, bool)| {
-            (c == ',' && self.depth <= depth && bare)
-                || self.depth < depth
-                || (c != ',' && self.depth <= depth)
+            let comma_inside = c == ',' && !bare;
+            self.depth < depth || (self.depth == depth && !comma_inside)
         };
         if self.hidden.is_some_and(over) {
             self.hidden = None;

@@ -149,7 +149,7 @@ fn paragraph(problem: &Problem, source: &Source, paint: Paint) -> String {
         ..
     }) = spot
     {
-        let secret = problem.pointer.split('/').any(|token| secret::hides(token));
+        let secret = problem.pointer.split('/').any(secret::hides);
         let (shown, caret) = excerpt(&secret::masked(text, secret), column);
         let gutter = format!("{line:>6} | ");
         out.push_str(&format!("{}{shown}\n", paint.dim(&gutter)));

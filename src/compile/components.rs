@@ -73,14 +73,17 @@ pub fn agent(agent: &AsyncAgent, report: &mut Report) {
 /// What a component does although nobody asked by name.
 type Each<T> = fn(&mut T, Dialect, &mut Report);
 
+/// What a component has for one level: its builder, and what it does for each.
+type Has<T> = (
+    fn(&Component) -> Option<Build<T>>,
+    fn(&Component) -> Option<Each<T>>,
+);
+
 /// The running order is the table's, not the file's.
 fn build<T>(
     extra: &Extra,
     level: Level,
-    (at, each): (
-        fn(&Component) -> Option<Build<T>>,
-        fn(&Component) -> Option<Each<T>>,
-    ),
+    (at, each): Has<T>,
     draft: &mut T,
     dialect: Dialect,
     report: &mut Report,

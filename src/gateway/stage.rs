@@ -128,7 +128,7 @@ impl Foretold {
 
     /// Adds a refusal; the first one counts.
     pub fn refuse(&mut self, error: impl Into<Error>) {
-        self.refusal.get_or_insert(error.into());
+        self.refusal.get_or_insert_with(|| error.into());
     }
 }
 

@@ -27,7 +27,7 @@ impl Store {
     /// The same with further words on its command line.
     pub(crate) fn with(words: &[&str]) -> Self {
         let port = ports::free();
-        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let folder = TempDir::new().unwrap();
         let child = launch(port, &words, &folder);
         let store = Self {
@@ -135,7 +135,7 @@ impl Drop for Store {
     }
 }
 
-fn launch(port: u16, words: &Vec<String>, folder: &TempDir) -> Child {
+fn launch(port: u16, words: &[String], folder: &TempDir) -> Child {
     let port = port.to_string();
     let tls = words.iter().any(|word| word == "--tls-port");
     // With TLS the port is for it alone.

@@ -144,7 +144,7 @@ fn wants_certificate(document: &Document, endpoint: &Endpoint) -> bool {
         let (_, value) = keys::lookup(namespace?.value.as_object()?, "require")?;
         value.as_bool()
     };
-    (own.is_some() || all.is_some()) && says(own).or(says(all)).unwrap_or(true)
+    (own.is_some() || all.is_some()) && says(own).or_else(|| says(all)).unwrap_or(true)
 }
 
 fn pair(

@@ -211,10 +211,11 @@ fn fits(pieces: &[Piece], text: &[u8], separator: u8) -> bool {
 fn open(ends: &mut Vec<bool>, pieces: &[Piece], fill: impl FnOnce(&mut Vec<bool>)) {
     fill(ends);
     for (at, piece) in pieces.iter().enumerate() {
-        if !matches!(piece, Piece::Byte(_)) && ends.get(at).copied().unwrap_or_default() {
-            if let Some(end) = ends.get_mut(at + 1) {
-                *end = true;
-            }
+        if !matches!(piece, Piece::Byte(_))
+            && ends.get(at).copied().unwrap_or_default()
+            && let Some(end) = ends.get_mut(at + 1)
+        {
+            *end = true;
         }
     }
 }

@@ -165,7 +165,8 @@ fn tier(
         "*" => Some(Fits::All),
         other => {
             // Expressions of Enterprise's policies. What is a lock and not there yet may be allowed by name.
-            let message = format!("tiers by \"{other}\" are not implemented yet: this one limits nobody");
+            let message =
+                format!("tiers by \"{other}\" are not implemented yet: this one limits nobody");
             let hint = "write \"literal\" or \"*\"; `run` refuses this file unless --allow-unprotected is given";
             s.warn_hint("tier_value_as", Code::Unprotected, message, hint);
             None
