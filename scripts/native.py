@@ -17,8 +17,7 @@ OWN = {"X-Gateway-Version", "X-Krakend", "X-Request-Id"}
 # What an error of the gateway's own consists of.
 ERROR = {
     "status", "body", "Allow", "Cache-Control", "Content-Type", "Proxy-Status", "Retry-After",
-    "X-Content-Type-Options", "X-Krakend-Completed",
-}
+    "X-Content-Type-Options", "X-Krakend-Completed", "Www-Authenticate"}
 # How a limit stands, on every answer of a limited route.
 LIMITS = {
     "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Ratelimit", "Ratelimit-Policy",

@@ -52,7 +52,12 @@ fn two_gateways_give_a_caller_together_what_one_would() {
     );
     let gateways = [(); 2].map(|()| gateway(&origin, settings.clone()));
     gateways.iter().for_each(|gateway| is_up(gateway, 1));
-    assert_eq!(passed(&gateways[0], 60), 60);
+    // On a busy machine a lease may come too late for one of them, which is then refused; the next one is not.
+    let mut took = 0;
+    eventually("sixty of the first one", || {
+        took += usize::from(gateways[0].get("/a").status() == 200);
+        (took == 60).then_some(())
+    });
     used(&store, 60);
     // The other hears of it with its first report.
     assert_eq!(gateways[1].get("/a").status(), 200);
