@@ -52,7 +52,7 @@ fn two_gateways_give_a_caller_together_what_one_would() {
     );
     let gateways = [(); 2].map(|()| gateway(&origin, settings.clone()));
     gateways.iter().for_each(|gateway| is_up(gateway, 1));
-    // On a busy machine a lease may come too late for one of them, which is then refused; the next one is not.
+    // One of sixty was refused once, on a busy machine; a lease that came late is the guess, and not shown.
     let mut took = 0;
     eventually("sixty of the first one", || {
         took += usize::from(gateways[0].get("/a").status() == 200);

@@ -17,6 +17,7 @@ pub mod security;
 pub mod telemetry;
 pub mod tokens;
 pub mod validation;
+mod whole;
 
 use crate::base::{Dialect, Problem, Report};
 use crate::config::settings::Settings;
@@ -27,6 +28,7 @@ pub use draft::{
 pub use not_yet::{Loss, NOT_YET, NotYet};
 pub use proof::{Proof, until};
 pub use tokens::{MadeVerifier, TOKEN_KEYS, TokenDefaults, Tokens, TokensRead, read_tokens};
+pub use whole::whole;
 
 /// Where a component may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

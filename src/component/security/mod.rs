@@ -7,7 +7,7 @@ pub mod bot_detector;
 pub mod cors;
 pub mod http;
 
-use crate::base::{Code, Dialect, Severity};
+use crate::base::{Code, Dialect};
 use crate::config::settings::Settings;
 use crate::config::weak::go_path;
 use ::http::HeaderValue;
@@ -100,33 +100,13 @@ impl Mapped<'_, '_> {
     }
 }
 
-/// Reads settings that KrakenD takes as a whole or not at all: `None` when something in them is wrong, which
-/// native refuses and the krakend dialect warns of, as there the component is off.
+/// Settings of these components count together or not at all.
 fn whole<T>(
     settings: &mut Settings<'_>,
     dialect: Dialect,
     read: impl FnOnce(&mut Settings<'_>) -> T,
 ) -> Option<T> {
-    let (from, before) = {
-        let report = settings.report();
-        (report.problems.len(), report.errors())
-    };
-    let found = read(settings);
-    let report = settings.report();
-    if report.errors() == before {
-        return Some(found);
-    }
-    if dialect == Dialect::Krakend {
-        for problem in report.problems.iter_mut().skip(from) {
-            if problem.severity == Severity::Error {
-                problem.severity = Severity::Warning;
-                problem
-                    .message
-                    .push_str("; the component is off, as in KrakenD");
-            }
-        }
-    }
-    None
+    crate::component::whole(settings, dialect, "component", read)
 }
 
 /// Tells that CE reads a component at service level only.

@@ -14,7 +14,7 @@ mod limiter;
 mod redis;
 mod who;
 
-use crate::base::{Code, Dialect, Severity};
+use crate::base::{Code, Dialect};
 use crate::config::settings::Settings;
 use std::time::Duration;
 
@@ -27,33 +27,13 @@ fn enterprise_only(settings: &mut Settings<'_>, name: &str) {
     settings.warn_hint("", Code::EnterpriseOnly, message, hint);
 }
 
-/// Reads settings that KrakenD takes as a whole or not at all: `None` when something in them is wrong, which
-/// native refuses and the krakend dialect warns of, as there the limit is off.
+/// Settings of these components count together or not at all.
 fn whole<T>(
     settings: &mut Settings<'_>,
     dialect: Dialect,
     read: impl FnOnce(&mut Settings<'_>) -> T,
 ) -> Option<T> {
-    let (from, before) = {
-        let report = settings.report();
-        (report.problems.len(), report.errors())
-    };
-    let found = read(settings);
-    let report = settings.report();
-    if report.errors() == before {
-        return Some(found);
-    }
-    if dialect == Dialect::Krakend {
-        for problem in report.problems.iter_mut().skip(from) {
-            if problem.severity == Severity::Error {
-                problem.severity = Severity::Warning;
-                problem
-                    .message
-                    .push_str("; the limit is off, as in KrakenD");
-            }
-        }
-    }
-    None
+    crate::component::whole(settings, dialect, "limit", read)
 }
 
 /// A rate: how many in `every`; 0 for no limit.
