@@ -15,9 +15,9 @@ pub mod redis;
 pub mod router;
 pub mod security;
 pub mod telemetry;
+mod together;
 pub mod tokens;
 pub mod validation;
-mod whole;
 
 use crate::base::{Dialect, Problem, Report};
 use crate::config::settings::Settings;
@@ -27,8 +27,8 @@ pub use draft::{
 };
 pub use not_yet::{Loss, NOT_YET, NotYet};
 pub use proof::{Proof, until};
+pub use together::whole;
 pub use tokens::{MadeVerifier, TOKEN_KEYS, TokenDefaults, Tokens, TokensRead, read_tokens};
-pub use whole::whole;
 
 /// Where a component may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
