@@ -65,22 +65,22 @@ impl HeadScan {
     /// Looks at the bytes that are new since the last call.
     pub fn scan(&mut self, head: &[u8]) -> Scan {
         while let Some(rest) = head.get(self.seen..) {
-            let Some(at) = rest.iter().position(|&b| b == b'\n') else {
-                // A CR that no LF follows: waiting would not make it better.
-                let known = rest.len().saturating_sub(1);
-                if rest.get(..known).is_some_and(|rest| rest.contains(&b'\r')) {
-                    return Scan::BareLf;
-                }
-                // The last byte may be the CR of a line end, so it is looked at again.
-                self.seen = head.len() - usize::from(rest.last() == Some(&b'\r'));
-                return Scan::Partial;
+            let Some(at) = rest.iter().position(|&b| b == b'\r' || b == b'\n') else {
+                self.seen = head.len();
+                break;
             };
-            let newline = self.seen + at;
-            self.seen = newline + 1;
-            if newline == 0 || head.get(newline - 1) != Some(&b'\r') {
-                return Scan::BareLf;
+            let end = self.seen + at;
+            match (rest.get(at), rest.get(at + 1)) {
+                (Some(b'\r'), Some(b'\n')) => self.seen = end + 2,
+                // The LF may be under way: looked at again with what comes next.
+                (Some(b'\r'), None) => {
+                    self.seen = end;
+                    break;
+                }
+                // Waiting would not make it better.
+                _ => return Scan::BareLf,
             }
-            if newline >= 3 && head.get(newline - 3..newline) == Some(b"\r\n\r") {
+            if end >= 2 && head.get(end - 2..end) == Some(b"\r\n") {
                 return Scan::Complete;
             }
         }
@@ -106,12 +106,29 @@ mod tests {
     }
 
     #[test]
+    fn tells_a_bare_line_end_however_the_head_is_cut() {
+        let head = b"POST / HTTP/1.1\rHost: a\rX: b\r\nY: c\r\n";
+        for cut in 0..head.len() {
+            let mut scan = HeadScan::default();
+            let first = scan.scan(&head[..cut]);
+            let whole = if first == Scan::Partial {
+                scan.scan(head)
+            } else {
+                first
+            };
+            assert_eq!(whole, Scan::BareLf, "cut at {cut}");
+        }
+    }
+
+    #[test]
     fn tells_bare_line_feeds_at_once() {
         for head in [
             &b"GET / HTTP/1.1\nHost: a\n\n"[..],
             b"\n",
             b"GET / HTTP/1.1\r\nHost: a\n\r\n",
             b"GET / HTTP/1.1\rHost: a",
+            b"GET / HTTP/1.1\rHost: a\r\nX-",
+            b"GET / HTTP/1.1\r\r\n",
         ] {
             assert_eq!(HeadScan::default().scan(head), Scan::BareLf);
         }
