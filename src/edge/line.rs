@@ -230,20 +230,25 @@ impl Line {
     fn look(&mut self, scan: &mut HeadScan, live: &Live) -> Option<Next> {
         let gateway = live.pin();
         let limits = &gateway.service.limits;
-        match scan.scan(&self.held) {
-            Scan::BareLf => return Some(Next::Refuse(Reason::MalformedRequest)),
-            // Each byte is scanned once; the rules are applied when the head is whole, or too large.
-            Scan::Partial if self.held.len() <= limits.max_uri.min(limits.max_header_bytes) => {
-                return None;
+        // Most heads arrive whole: the rules find the end of such a one by themselves.
+        let first = scan.is_new();
+        if !first {
+            match scan.scan(&self.held) {
+                Scan::BareLf => return Some(Next::Refuse(Reason::MalformedRequest)),
+                // Each byte is scanned once; the rules are applied when the head is whole, or too large.
+                Scan::Partial if self.held.len() <= limits.max_uri.min(limits.max_header_bytes) => {
+                    return None;
+                }
+                Scan::Partial | Scan::Complete => {}
             }
-            Scan::Partial | Scan::Complete => {}
         }
         let mut room = Room::take();
         match check_head_noting(&self.held, limits, &mut room.spans) {
             Ok(Some(head)) => Some(Next::Head(head, room, gateway)),
             Ok(None) => {
                 room.rest();
-                None
+                let broken = first && scan.scan(&self.held) == Scan::BareLf;
+                broken.then_some(Next::Refuse(Reason::MalformedRequest))
             }
             Err(reason) => {
                 room.rest();

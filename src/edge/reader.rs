@@ -62,6 +62,11 @@ pub enum Scan {
 }
 
 impl HeadScan {
+    /// Whether nothing was looked at.
+    pub fn is_new(&self) -> bool {
+        self.seen == 0
+    }
+
     /// Looks at the bytes that are new since the last call.
     pub fn scan(&mut self, head: &[u8]) -> Scan {
         while let Some(rest) = head.get(self.seen..) {
