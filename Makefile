@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared fuzz conformance differential install clean
+.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared profile fuzz conformance differential install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ bench: setup ## micro benchmarks
 	@$(CARGO) bench --bench main
 
 bench-load: setup ## requests over loopback: the gateway, plain Pingora and nginx side by side
-	@$(CARGO) build --profile quick-release --bin hanzo-gateway --example bare
+	@$(CARGO) build --release --bin hanzo-gateway --example bare
 	@python3 benches/load/run.py --gateway $(TARGET)/quick-release/hanzo-gateway --bare $(TARGET)/quick-release/examples/bare
 
 bench-load-h2: setup ## requests of HTTP/2 clients: the gateway beside nginx
@@ -80,6 +80,9 @@ bench-load-iam: setup ## what it costs to know who is calling, and what callers 
 bench-load-shared: setup ## limits that three gateways share: overshoot, calls, accidents of the store
 	@$(CARGO) build --profile quick-release --bin hanzo-gateway
 	@python3 benches/load/shared.py --gateway $(TARGET)/quick-release/hanzo-gateway
+
+profile: setup ## record anew what is hot, for release builds (half an hour; needs nginx, wrk, h2load, openssl)
+	@scripts/profile.sh
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }

@@ -2,7 +2,7 @@
 """What one proxied request costs: the gateway beside plain Pingora (examples/bare.rs) and nginx.
 
     make bench-load
-    benches/load/run.py --gateway BINARY [--bare BINARY] [--rounds 3] [--secs 2] [--json FILE]
+    benches/load/run.py --gateway BINARY [--bare BINARY] [--policies] [--rounds 3] [--secs 2] [--json FILE]
 
 One proxy runs at a time, with one worker, on the first core; load and upstream share the others.
 Rounds are interleaved (A B C A B C) and medians told, so that a machine that drifts hits all alike.
@@ -210,10 +210,24 @@ def start_bare(folder, port, up, options):
     return [options.bare, "-c", path], {"BARE_LISTEN": f"127.0.0.1:{port}", "BARE_UPSTREAMS": up, "RUST_LOG": "error"}
 
 
+def with_policies(text):
+    """The same routes behind limits that nobody reaches (of all, of an endpoint, of a caller), breakers and CORS."""
+    document = json.loads(text)
+    document["extra_config"].update({
+        "hanzo/ratelimit": {"global": {"rate": 10_000_000}, "identity": ["ip"], "default_tier": "all",
+                            "tiers": {"all": {"per_minute": 600_000_000, "burst": 10_000_000}}},
+        "security/cors": {"allow_origins": ["https://app.example.org"], "allow_methods": ["GET", "POST"]}})
+    for endpoint in document["endpoints"]:
+        endpoint.setdefault("extra_config", {})["hanzo/ratelimit"] = {"rate": 10_000_000, "burst": 10_000_000}
+        for backend in endpoint["backend"]:
+            backend["extra_config"] = {"qos/circuit-breaker": {"interval": 60, "timeout": 10, "max_errors": 100}}
+    return json.dumps(document)
+
+
 def start_gateway(folder, port, up, options):
     path = os.path.join(folder, "gateway.json")
-    text = open(options.template).read()
-    open(path, "w").write(text.replace("{port}", str(port)).replace("{up}", up))
+    text = open(options.template).read().replace("{port}", str(port)).replace("{up}", up)
+    open(path, "w").write(with_policies(text) if options.policies else text)
     return [options.gateway, "run", "-c", path, *shlex.split(options.arguments)], {}
 
 
@@ -314,6 +328,7 @@ def main():
     parser.add_argument("--arguments", default="", help="further arguments of `run`")
     parser.add_argument("--bare", type=os.path.abspath, help="the binary of examples/bare.rs")
     parser.add_argument("--template", default=os.path.join(HERE, "gateway.tmpl.json"))
+    parser.add_argument("--policies", action="store_true", help="limits at three levels, breakers and CORS on each route")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--secs", type=int, default=2, help="length of a window")
     parser.add_argument("--conns", type=int, default=32)
