@@ -51,6 +51,7 @@ mod security;
 mod serving;
 mod shared;
 mod split;
+mod stats;
 mod streaming;
 mod telemetry;
 mod templates;

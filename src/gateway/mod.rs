@@ -21,6 +21,7 @@ pub mod path;
 pub mod pattern;
 pub mod plain;
 pub mod query;
+pub mod rate_limit;
 pub mod request_id;
 pub mod retry;
 pub mod router;

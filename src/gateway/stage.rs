@@ -5,7 +5,8 @@ use crate::base::{Error, Reply};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::message::{Answer, Request};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::gateway::rate_limit::RateLimits;
+use http::{HeaderName, HeaderValue};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -162,8 +163,10 @@ pub trait HeadStage: Send + Sync {
         Foretold::default()
     }
 
-    /// Sees the answer's head; runs in reverse order.
-    fn on_answer(&self, _status: u16, _headers: &HeaderMap, _edits: &mut Edits, _ctx: &mut Ctx) {}
+    /// The rate limits that it asks, for whoever only looks.
+    fn limits(&self) -> RateLimits {
+        RateLimits::new()
+    }
 }
 
 /// Sees every request's head before anything else is done about it, so that whatever becomes of it – a redirect, a
@@ -204,6 +207,11 @@ pub trait CallStage: Send + Sync {
 
     /// Sees what the call brought; runs in reverse order, only if `before` ran.
     fn after(&self, _called: &Result<Called, Error>, _ctx: &Ctx) {}
+
+    /// The rate limits that it asks, for whoever only looks.
+    fn limits(&self) -> RateLimits {
+        RateLimits::new()
+    }
 }
 
 /// What a stage of the pipe decided.

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod probes;
 pub mod reload;
 pub mod signals;
+mod stats;
 pub mod tasks;
 
 pub use boot::{Boot, Options, RuntimeDir, StartError, start};

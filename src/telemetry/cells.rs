@@ -19,7 +19,7 @@ struct Line([AtomicU64; WIDTH]);
 
 /// A row of numbers that start at zero and only grow.
 #[derive(Debug)]
-pub(super) struct Cells {
+pub struct Cells {
     /// One place a shard; how many is a power of two.
     shards: Box<[OnceLock<Box<[Line]>>]>,
     lines: usize,
@@ -27,10 +27,10 @@ pub(super) struct Cells {
 
 /// A thread's own copy of a row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Own<'a>(&'a [Line]);
+pub struct Own<'a>(&'a [Line]);
 
 /// How many shards suit this machine; for [`Cells::new`].
-pub(super) fn shards() -> usize {
+pub fn shards() -> usize {
     std::thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)
         .next_power_of_two()
@@ -39,7 +39,7 @@ pub(super) fn shards() -> usize {
 
 impl Cells {
     /// A row of so many numbers in at most so many copies, rounded up to a power of two.
-    pub(super) fn new(numbers: usize, shards: usize) -> Self {
+    pub fn new(numbers: usize, shards: usize) -> Self {
         Self {
             shards: (0..shards.clamp(1, MOST).next_power_of_two())
                 .map(|_| OnceLock::new())
@@ -49,7 +49,7 @@ impl Cells {
     }
 
     /// The copy to count in. Cheap; worth keeping while one request is counted.
-    pub(super) fn own(&self) -> Own<'_> {
+    pub fn own(&self) -> Own<'_> {
         let at = seat() & (self.shards.len() - 1);
         let lines = self.shards.get(at).map_or(&[][..], |shard| {
             shard.get_or_init(|| (0..self.lines).map(|_| Line::default()).collect())
@@ -58,12 +58,12 @@ impl Cells {
     }
 
     /// A number over all threads; 0 for one that the row does not have.
-    pub(super) fn total(&self, at: usize) -> u64 {
+    pub fn total(&self, at: usize) -> u64 {
         self.each(at).fold(0, u64::wrapping_add)
     }
 
     /// The same for a number that [`Own::add_float`] counts.
-    pub(super) fn total_float(&self, at: usize) -> f64 {
+    pub fn total_float(&self, at: usize) -> f64 {
         self.each(at).map(f64::from_bits).fold(0.0, f64::add)
     }
 
@@ -77,14 +77,14 @@ impl Cells {
 
 impl<'a> Own<'a> {
     /// One more.
-    pub(super) fn add(self, at: usize) {
+    pub fn add(self, at: usize) {
         if let Some(cell) = self.cell(at) {
             cell.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// So much more; the cell holds the bits of a float.
-    pub(super) fn add_float(self, at: usize, more: f64) {
+    pub fn add_float(self, at: usize, more: f64) {
         let Some(cell) = self.cell(at) else { return };
         let add = |bits| Some((f64::from_bits(bits) + more).to_bits());
         let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);

@@ -1,7 +1,7 @@
 //! Sinks only: log lines and metrics. What to say is decided elsewhere.
 
 pub mod access;
-mod cells;
+pub mod cells;
 pub mod log;
 pub mod metrics;
 pub mod redact;

@@ -13,6 +13,7 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::identity::Identity;
 use crate::gateway::query;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::{Edits, Flow, Foretold, HeadStage, Step};
 use crate::identity::chain::once;
 use crate::identity::static_keys::{BadKey, StaticKeys, Written};
@@ -271,6 +272,10 @@ impl Lock {
 impl HeadStage for Lock {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn limits(&self) -> RateLimits {
+        self.rate.as_ref().map(KeyRate::limits).unwrap_or_default()
     }
 
     fn on_request<'a>(

@@ -1,6 +1,7 @@
 //! The callers of one limit: their table, and the sweep that empties it while requests go on.
 
 use super::table::{Moment, Rule, Table};
+use super::tally::Tally;
 use crate::gateway::task::{Running, Task};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub const SHARDS: usize = 64;
 pub struct Callers<R: Rule> {
     /// Their state.
     pub table: Table<R>,
+    /// What became of their requests.
+    pub tally: Tally,
     every: Duration,
 }
 
@@ -25,6 +28,7 @@ impl<R: Rule> Callers<R> {
     pub fn new(table: Table<R>, every: Duration) -> Self {
         Self {
             table,
+            tally: Tally::default(),
             every: every.max(Duration::from_secs(1)),
         }
     }

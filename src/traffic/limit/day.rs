@@ -117,9 +117,14 @@ pub fn day(wall: Duration) -> u64 {
     (wall.as_secs() / DAY).min(u64::MAX >> BITS)
 }
 
+/// The next 00:00 UTC, since 1970-01-01.
+pub const fn next(wall: Duration) -> Duration {
+    Duration::from_secs((wall.as_secs() / DAY).saturating_add(1).saturating_mul(DAY))
+}
+
 /// Nanoseconds to the next 00:00 UTC.
 fn until_next(wall: Duration) -> u64 {
-    let next = Duration::from_secs((wall.as_secs() / DAY).saturating_add(1).saturating_mul(DAY));
+    let next = next(wall);
     u64::try_from(next.saturating_sub(wall).as_nanos()).unwrap_or(u64::MAX)
 }
 

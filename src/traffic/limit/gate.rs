@@ -8,7 +8,9 @@ use super::plan::{Cost, Exhausted, Held, Plan, Seen, Span};
 use super::rate::{Empty, Rate, Standing, Taken};
 use super::shared::lease::{Lease, Reply, Report, Terms, Then};
 use super::shared::store::{Ask, Id, Leased, Store, Told};
+use super::shown::Census;
 use super::table::{Idle, MOST, Moment, Rule, Table};
+use super::tally::Tally;
 use crate::gateway::kept::Kept;
 use crate::gateway::task::Task;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -28,6 +30,7 @@ pub struct Share {
 pub struct Gate {
     bucket: Bucket,
     shared: Option<SharedGate>,
+    tally: Tally,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl Gate {
     fn new(rate: Rate, at: Moment, share: Option<Share>) -> Self {
         Self {
             bucket: Bucket::new(rate, at.ticks),
+            tally: Tally::default(),
             shared: share.map(|share| SharedGate {
                 terms: Terms::new(rate.burst(), rate.time_to_full()),
                 id: Id::of(&share.limit, 0, b""),
@@ -85,6 +89,12 @@ impl Gate {
     /// # Errors
     /// When it is not there.
     pub fn take(&self, at: Moment, cost: Cost) -> Taken {
+        let taken = self.taken(at, cost);
+        self.tally.count(taken.is_ok());
+        taken
+    }
+
+    fn taken(&self, at: Moment, cost: Cost) -> Taken {
         let standing = self.bucket.take(at.ticks, cost.units)?;
         let Some(shared) = &self.shared else {
             return Ok(standing);
@@ -106,11 +116,44 @@ impl Gate {
         }
     }
 
-    /// How it stands, taking nothing.
+    /// Whether there is room for a request, taking nothing; where there is none it was refused.
     ///
     /// # Errors
     /// When the cost is not there.
     pub fn peek(&self, at: Moment, cost: Cost) -> Taken {
+        let may = self.may(at, cost);
+        if may.is_err() {
+            self.tally.count(false);
+        }
+        may
+    }
+
+    /// How it stands, for whoever only looks.
+    pub fn standing(&self, at: Moment) -> Standing {
+        let nothing = Cost { units: 0, parts: 0 };
+        self.may(at, nothing).unwrap_or_else(|empty| empty.standing)
+    }
+
+    /// What became of its requests.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Where several gateways count together.
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        self.shared.as_ref().map(|shared| &shared.store)
+    }
+
+    /// Its lease.
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        if let Some(shared) = &self.shared {
+            census.lease(shared.lease().balance());
+        }
+        census
+    }
+
+    fn may(&self, at: Moment, cost: Cost) -> Taken {
         let standing = self.bucket.peek(at.ticks, cost.units)?;
         let Some(shared) = &self.shared else {
             return Ok(standing);
@@ -399,7 +442,7 @@ impl Crowd {
         at: Moment,
         cost: Cost,
     ) -> (u128, Result<Option<Seen>, Exhausted>) {
-        match self {
+        let (key, taken) = match self {
             Self::Own(callers) => {
                 let key = callers.table.key(kind, caller);
                 let take = |plan: &Plan, held: &mut Held| plan.take(held, at, cost);
@@ -409,11 +452,49 @@ impl Crowd {
                 let key = crowd.callers.table.key(kind, caller);
                 (key, crowd.take(key, (kind, caller), at, cost))
             }
+        };
+        self.tally().count(taken.is_ok());
+        (key, taken)
+    }
+
+    /// What became of their requests.
+    pub fn tally(&self) -> &Tally {
+        match self {
+            Self::Own(callers) => &callers.tally,
+            Self::Shared(crowd) => &crowd.callers.tally,
         }
+    }
+
+    /// Where several gateways count together.
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(crowd) => Some(&crowd.share.store),
+        }
+    }
+
+    /// All callers at a moment.
+    pub fn census(&self, at: Moment) -> Census {
+        let mut census = Census::default();
+        match self {
+            Self::Own(callers) => {
+                let table = &callers.table;
+                table.each(|plan, held| census.add(plan, held, at));
+            }
+            Self::Shared(crowd) => {
+                let table = &crowd.callers.table;
+                table.each(|SharedPlan(plan), (held, lease)| {
+                    census.add(plan, held, at);
+                    census.lease(lease.balance());
+                });
+            }
+        }
+        census
     }
 
     /// Puts back what a request took that was then refused elsewhere.
     pub fn give_back(&self, key: u128, at: Moment, cost: Cost) {
+        self.tally().returned();
         match self {
             Self::Own(callers) => {
                 let table = &callers.table;

@@ -5,6 +5,7 @@
 //! gives its content, what came in meanwhile, and one request more: twice its capacity and one. Teams that migrate
 //! see the counts that they are used to; the native dialect has [`super::rate::Rate`].
 
+use super::tally::Tally;
 use std::sync::{Mutex, PoisonError};
 
 /// A bucket's settings.
@@ -74,6 +75,8 @@ impl Filling {
 pub struct Shared {
     filling: Filling,
     level: Mutex<Level>,
+    /// What became of the requests.
+    pub tally: Tally,
 }
 
 impl Shared {
@@ -82,13 +85,17 @@ impl Shared {
         Self {
             filling,
             level: Mutex::new(filling.full(now)),
+            tally: Tally::default(),
         }
     }
 
     /// Takes one token, if there is one.
     pub fn allow(&self, now: u64) -> bool {
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        self.filling.allow(&mut level, now)
+        let allowed = self.filling.allow(&mut level, now);
+        drop(level);
+        self.tally.count(allowed);
+        allowed
     }
 }
 

@@ -13,4 +13,6 @@ mod model_tests;
 pub mod plan;
 pub mod rate;
 pub mod shared;
+pub mod shown;
 pub mod table;
+pub mod tally;

@@ -89,6 +89,11 @@ impl Rate {
         self.depth.div_ceil(self.grain)
     }
 
+    /// Tokens that come with each second.
+    pub fn per_second(&self) -> f64 {
+        self.grain as f64 * 1e9 / self.token as f64
+    }
+
     /// Units of a number of tokens, rounded up. More than the bucket holds is never there.
     pub fn units(&self, tokens: f64) -> u64 {
         if tokens.fract() == 0.0 {

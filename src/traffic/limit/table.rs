@@ -189,6 +189,16 @@ impl<R: Rule> Table<R> {
         self.shards.iter().map(each).sum()
     }
 
+    /// Shows every caller, one shard after the other, each under its lock.
+    pub fn each(&self, mut look: impl FnMut(&R, &R::State)) {
+        for shard in &self.shards {
+            let shard = lock(shard);
+            for state in shard.callers.values() {
+                look(&self.rule, state);
+            }
+        }
+    }
+
     /// Whether nobody has come.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

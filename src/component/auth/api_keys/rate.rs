@@ -5,14 +5,17 @@ use crate::base::{Code, Dialect, Error, Reason};
 use crate::component::EndpointDraft;
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::Edits;
 use crate::traffic::limit::fields::{self, Before, Label};
 use crate::traffic::limit::gate::{Crowd, Size};
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::plan::{Cost, Plan};
 use crate::traffic::limit::rate::Rate;
+use crate::traffic::limit::shown::{Counted, Pace, Shown};
 use crate::traffic::limit::table::Moment;
 use http::HeaderValue;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The limit of each key at one endpoint.
@@ -23,6 +26,7 @@ pub(super) struct KeyRate {
     policy: Option<HeaderValue>,
     hits: Hits,
     native: bool,
+    shown: Arc<Shown>,
 }
 
 /// Reads `client_max_rate`; `None` for no limit.
@@ -55,8 +59,22 @@ pub(super) fn read(
     draft.tasks.extend(crowd.tasks());
     let label = Label::bucket("client", &rate);
     let metrics = &draft.env.metrics;
+    let shown = Arc::new(Shown {
+        component: "auth/api-keys",
+        level: "client",
+        name: "client".to_owned(),
+        endpoint: format!("{} {}", draft.at.method, draft.at.path),
+        by: "api_key".to_owned(),
+        pace: Some(Pace {
+            amount: written,
+            every: Duration::from_secs(1),
+            burst,
+        }),
+        counted: Counted::Crowd(crowd.clone()),
+    });
     Some(KeyRate {
         crowd,
+        shown,
         cost: plan.cost(1.0),
         policy: fields::policy([&label]),
         label,
@@ -71,6 +89,11 @@ pub(super) fn read(
 }
 
 impl KeyRate {
+    /// The limit, for whoever only looks.
+    pub(super) fn limits(&self) -> RateLimits {
+        vec![self.shown.clone()]
+    }
+
     /// Takes one request of a key's share, and records what the client is told.
     ///
     /// # Errors

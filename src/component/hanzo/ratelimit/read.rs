@@ -10,6 +10,7 @@ use crate::traffic::limit::plan::Plan;
 use crate::traffic::limit::rate::Rate;
 use crate::traffic::limit::shared::link::Place;
 use crate::traffic::limit::shared::store::Store;
+use crate::traffic::limit::shown::{Counted, Pace, Shown};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,24 @@ pub(super) struct Tier {
     pub(super) crowd: Crowd,
     pub(super) rate: Option<Label>,
     pub(super) day: Option<Label>,
+    pub(super) shown: Arc<Shown>,
+}
+
+/// What `/__stats` tells of a limit of all callers.
+pub(super) fn shown(gate: &Arc<Gate>, level: &'static str, at: &str) -> Arc<Shown> {
+    Arc::new(Shown {
+        component: super::NAME,
+        level,
+        name: level.to_owned(),
+        endpoint: at.to_owned(),
+        by: String::new(),
+        pace: Some(Pace {
+            amount: gate.rate().per_second(),
+            every: SECOND,
+            burst: gate.rate().burst(),
+        }),
+        counted: Counted::Gate(Arc::clone(gate)),
+    })
 }
 
 /// An endpoint's settings.
@@ -79,7 +98,8 @@ pub(super) fn service(s: &mut Settings<'_>, env: &Env) -> Service {
     let store = store(s, env);
     let global = global(s, env, store.as_ref());
     let identity = identity(s);
-    let (tiers, strictest) = tiers(s, env, store.as_ref());
+    let by = words(&identity);
+    let (tiers, strictest) = tiers(s, env, store.as_ref(), &by);
     let default = default(s, &tiers, strictest);
     Service {
         global,
@@ -89,6 +109,18 @@ pub(super) fn service(s: &mut Settings<'_>, env: &Env) -> Service {
         default,
         store,
     }
+}
+
+/// What callers are known by, the first of which counts.
+fn words(identity: &[By]) -> String {
+    let word = |by: &By| {
+        WORDS
+            .iter()
+            .find(|(_, known)| known == by)
+            .map(|(word, _)| *word)
+    };
+    let words: Vec<&str> = identity.iter().filter_map(word).collect();
+    words.join(", else ")
 }
 
 /// `store`: where several gateways count together.
@@ -202,7 +234,12 @@ fn identity(s: &mut Settings<'_>) -> Box<[By]> {
 }
 
 /// The plans, and the place of the one that allows least.
-fn tiers(s: &mut Settings<'_>, env: &Env, store: Option<&Arc<Store>>) -> (Box<[Tier]>, usize) {
+fn tiers(
+    s: &mut Settings<'_>,
+    env: &Env,
+    store: Option<&Arc<Store>>,
+    by: &str,
+) -> (Box<[Tier]>, usize) {
     let Some(mut all) = s.object("tiers") else {
         return (Box::default(), 0);
     };
@@ -213,7 +250,7 @@ fn tiers(s: &mut Settings<'_>, env: &Env, store: Option<&Arc<Store>>) -> (Box<[T
         let Some(mut inner) = all.object(&name) else {
             continue;
         };
-        let (tier, allows) = tier(&mut inner, name, env, store);
+        let (tier, allows) = tier(&mut inner, (name, by), env, store);
         if strictest.is_none_or(|(least, _)| allows < least) {
             strictest = Some((allows, tiers.len()));
         }
@@ -223,7 +260,12 @@ fn tiers(s: &mut Settings<'_>, env: &Env, store: Option<&Arc<Store>>) -> (Box<[T
 }
 
 /// A plan, and how many requests it allows in a day.
-fn tier(s: &mut Settings<'_>, name: String, env: &Env, store: Option<&Arc<Store>>) -> (Tier, f64) {
+fn tier(
+    s: &mut Settings<'_>,
+    (name, by): (String, &str),
+    env: &Env,
+    store: Option<&Arc<Store>>,
+) -> (Tier, f64) {
     s.known(&["per_minute", "per_day", "burst"]);
     let per_minute = number(s, "per_minute").unwrap_or(0.0);
     let per_day = s.unsigned("per_day").unwrap_or(0);
@@ -254,9 +296,25 @@ fn tier(s: &mut Settings<'_>, name: String, env: &Env, store: Option<&Arc<Store>
     };
     let kept = format!("{} tier {name} {per_minute} {burst} {per_day}", super::NAME);
     let share = share(store, &format!("tier {name}"));
+    let crowd = Crowd::kept(&env.kept, &kept, plan, Size::default(), share);
+    let pace = plan.rate.map(|_| Pace {
+        amount: per_minute,
+        every: MINUTE,
+        burst,
+    });
+    let shown = Shown {
+        component: super::NAME,
+        level: "tier",
+        name: name.clone(),
+        endpoint: String::new(),
+        by: by.to_owned(),
+        pace,
+        counted: Counted::Crowd(crowd.clone()),
+    };
     let tier = Tier {
         name,
-        crowd: Crowd::kept(&env.kept, &kept, plan, Size::default(), share),
+        crowd,
+        shown: Arc::new(shown),
         rate: plan.rate.map(|rate| Label::bucket("minute", &rate)),
         day: plan.daily.map(|daily| Label::daily(daily.limit())),
     };

@@ -1,12 +1,13 @@
 //! What requests meet.
 
 use super::NAME;
-use super::read::{By, Own, Service, Tier};
+use super::read::{self, By, Own, Service, Tier};
 use crate::base::{Dialect, Error, Reason};
 use crate::component::{At, Env};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::identity::Identity;
+use crate::gateway::rate_limit::{RateLimit, RateLimits};
 use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
 use crate::traffic::limit::fields::{self, Before, Label};
 use crate::traffic::limit::gate::{Crowd, Gate};
@@ -24,6 +25,7 @@ pub(super) struct Global {
     label: Label,
     policy: Option<HeaderValue>,
     hits: Hits,
+    shown: Arc<dyn RateLimit>,
 }
 
 impl Global {
@@ -33,6 +35,7 @@ impl Global {
             cost: gate.cost(1.0),
             policy: fields::policy([&label]),
             hits: Hits::new(&env.metrics, Reason::GlobalRateExceeded, "global", ""),
+            shown: read::shown(&gate, "global", ""),
             gate,
             label,
         }
@@ -64,6 +67,10 @@ impl HeadStage for Global {
             }
         }
     }
+
+    fn limits(&self) -> RateLimits {
+        vec![Arc::clone(&self.shown)]
+    }
 }
 
 /// The limit of an endpoint and the plans of callers, behind authentication.
@@ -76,6 +83,7 @@ pub(super) struct Callers {
     told: Option<HeaderValue>,
     /// The policies where there is no plan.
     policy: Option<HeaderValue>,
+    shown: RateLimits,
 }
 
 /// A limit of all callers of the endpoint.
@@ -111,6 +119,11 @@ impl Callers {
     ) -> Option<Self> {
         let gate = own.as_ref().and_then(|own| own.gate.clone());
         let hits = |reason, level| Hits::new(&env.metrics, reason, level, &at.path);
+        let mut shown = RateLimits::new();
+        if let Some(gate) = &gate {
+            let place = format!("{} {}", at.method, at.path);
+            shown.push(read::shown(gate, "endpoint", &place));
+        }
         let limit = gate.map(|gate| Limit {
             cost: gate.cost(1.0),
             label: Label::bucket("endpoint", gate.rate()),
@@ -120,6 +133,9 @@ impl Callers {
         let tiers = service.as_ref().map_or(&[][..], |service| &service.tiers);
         if limit.is_none() && tiers.is_empty() {
             return None;
+        }
+        for tier in tiers {
+            shown.push(tier.shown.clone());
         }
         let tokens = own.map_or(1.0, |own| own.cost);
         let global = service
@@ -143,6 +159,7 @@ impl Callers {
             policy: fields::policy(before()),
             own: limit,
             service,
+            shown,
         })
     }
 
@@ -245,6 +262,10 @@ impl HeadStage for Callers {
         ctx: &'a mut Ctx,
     ) -> Step<'a> {
         Step::Now(self.ask(edits, ctx).map(|()| Flow::Next))
+    }
+
+    fn limits(&self) -> RateLimits {
+        self.shown.clone()
     }
 }
 

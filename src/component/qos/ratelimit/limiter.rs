@@ -7,6 +7,7 @@ use crate::component::Env;
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
+use crate::gateway::rate_limit::{RateLimit, RateLimits};
 use crate::gateway::stage::Edits;
 use crate::gateway::task::Task;
 use crate::traffic::limit::callers::{CLEANUP, Callers, SHARDS};
@@ -17,6 +18,7 @@ use crate::traffic::limit::krakend::{Filling, Shared};
 use crate::traffic::limit::plan::{Cost, KrakendClients, Plan};
 use crate::traffic::limit::rate::{Empty, Rate};
 use crate::traffic::limit::shared::store::Store;
+use crate::traffic::limit::shown::{Counted, Pace, Shown};
 use crate::traffic::limit::table::{MOST, Moment, Table};
 use http::HeaderValue;
 use std::sync::Arc;
@@ -38,6 +40,16 @@ pub(super) struct Written {
     pub shards: usize,
     /// Where several gateways count together.
     pub store: Option<Arc<Store>>,
+}
+
+impl Written {
+    const fn pace(&self, amount: f64, burst: u64) -> Pace {
+        Pace {
+            amount,
+            every: self.every,
+            burst,
+        }
+    }
 }
 
 /// Keys of `qos/ratelimit/router`.
@@ -105,8 +117,12 @@ pub(super) fn possible(s: &mut Settings<'_>, key: &str, rate: f64, every: Durati
 /// Where a limiter stands: what its state and its refusals are called.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope<'a> {
-    /// The namespace, and what else tells this limiter from others at its place.
+    /// The namespace,
+    pub component: &'static str,
+    /// and what else tells this limiter from others at its place.
     pub name: &'a str,
+    /// The value that chooses it among tiers; empty for none.
+    pub tier: &'a str,
     /// Method and path; empty for the service.
     pub at: &'a str,
     /// The pattern, for metrics; empty for the service.
@@ -134,6 +150,7 @@ pub(super) struct Limiter {
     policy: Option<HeaderValue>,
     all_hits: Hits,
     each_hits: Hits,
+    shown: RateLimits,
 }
 
 enum All {
@@ -159,10 +176,15 @@ impl Limiter {
             .then(|| all(&written, env, dialect, scope))
             .flatten();
         let each = each(&written, env, dialect, scope);
+        let paces = [
+            written.pace(written.max_rate, written.capacity),
+            written.pace(written.client_max_rate, written.client_capacity),
+        ];
         let each = written.who.and_then(|who| Some((who, each?)));
         if all.is_none() && each.is_none() {
             return None;
         }
+        let shown = shown(all.as_ref(), each.as_ref(), paces, scope);
         let mut labels = Vec::new();
         if let Some(All::Native(_, _, label)) = &all {
             labels.push(label);
@@ -174,11 +196,17 @@ impl Limiter {
         let hits = |reason, level| Hits::new(&env.metrics, reason, level, scope.endpoint);
         Some(Self {
             policy,
+            shown,
             all_hits: hits(scope.reason, scope.level),
             each_hits: hits(Reason::ClientRateExceeded, "client"),
             all,
             each,
         })
+    }
+
+    /// The limits, for whoever only looks.
+    pub(super) fn limits(&self) -> RateLimits {
+        self.shown.clone()
     }
 
     /// The work beside the requests.
@@ -253,6 +281,7 @@ impl Limiter {
                 let key = who.ask(head, ctx, |kind, name| table.key(kind, name));
                 let allowed = key
                     .is_some_and(|key| table.with(key, at, |rule, client| rule.allow(client, at)));
+                callers.tally.count(allowed);
                 if allowed {
                     return Ok(None);
                 }
@@ -261,6 +290,7 @@ impl Limiter {
             Each::Native(crowd, cost, label) => {
                 let taken = who.ask(head, ctx, |kind, name| crowd.take(kind, name, at, *cost));
                 let Some((key, taken)) = taken else {
+                    crowd.tally().count(false);
                     return Err(self.each_hits.hit(ctx, at.ticks, 0));
                 };
                 match taken {
@@ -300,6 +330,47 @@ impl Limiter {
         fields::refused(edits, told, self.policy.as_ref(), before);
         self.all_hits.hit(ctx, at.ticks, empty.wait)
     }
+}
+
+/// The limits as they are looked at.
+fn shown(
+    all: Option<&All>,
+    each: Option<&(Who, Each)>,
+    [of_all, of_each]: [Pace; 2],
+    scope: Scope<'_>,
+) -> RateLimits {
+    let one =
+        |level: &'static str, by: String, pace: Pace, counted: Counted| -> Arc<dyn RateLimit> {
+            Arc::new(Shown {
+                component: scope.component,
+                level,
+                name: if scope.tier.is_empty() {
+                    level
+                } else {
+                    scope.tier
+                }
+                .to_owned(),
+                endpoint: scope.at.to_owned(),
+                by,
+                pace: Some(pace),
+                counted,
+            })
+        };
+    let all = all.map(|all| {
+        let counted = match all {
+            All::Native(gate, ..) => Counted::Gate(Arc::clone(gate)),
+            All::Krakend(shared) => Counted::KrakendAll(Arc::clone(shared)),
+        };
+        one(scope.level, String::new(), of_all, counted)
+    });
+    let each = each.map(|(who, each)| {
+        let counted = match each {
+            Each::Native(crowd, ..) => Counted::Crowd(crowd.clone()),
+            Each::Krakend(callers) => Counted::KrakendEach(Arc::clone(callers)),
+        };
+        one("client", who.words(), of_each, counted)
+    });
+    all.into_iter().chain(each).collect()
 }
 
 fn all(written: &Written, env: &Env, dialect: Dialect, scope: Scope<'_>) -> Option<All> {

@@ -9,12 +9,14 @@ use crate::base::{Dialect, Error, Problem, Reason};
 use crate::component::{BackendDraft, Component};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::{Call, CallStage, Step};
 use crate::traffic::limit::gate::Gate;
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::krakend::{Filling, Shared};
 use crate::traffic::limit::plan::Cost;
 use crate::traffic::limit::rate::Rate;
+use crate::traffic::limit::shown::{Counted, Pace, Shown};
 use crate::traffic::limit::table::Moment;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +56,34 @@ fn build(s: &mut Settings<'_>, draft: &mut BackendDraft, dialect: Dialect) -> Re
     };
     let reason = Reason::BackendRateExceeded;
     let hits = Hits::new(&draft.env.metrics, reason, "backend", &draft.at.path);
-    let stage = bucket.map(|bucket| Box::new(Stage { bucket, hits }) as Box<dyn CallStage>);
-    draft.call.extend(stage);
+    let stage = bucket.map(|bucket| {
+        let counted = match &bucket {
+            Bucket::Native(gate, _) => Counted::Gate(Arc::clone(gate)),
+            Bucket::Krakend(shared) => Counted::KrakendAll(Arc::clone(shared)),
+        };
+        let pace = Pace {
+            amount: rate,
+            every,
+            burst: capacity,
+        };
+        let shown = Arc::new(Shown {
+            component: NAME,
+            level: "backend",
+            name: "backend".to_owned(),
+            endpoint: format!("{} {}", draft.at.method, draft.at.path),
+            by: String::new(),
+            pace: Some(pace),
+            counted,
+        });
+        Stage {
+            bucket,
+            hits,
+            shown,
+        }
+    });
+    draft
+        .call
+        .extend(stage.map(|stage| Box::new(stage) as Box<dyn CallStage>));
     Ok(())
 }
 
@@ -73,6 +101,7 @@ fn read(s: &mut Settings<'_>, dialect: Dialect) -> (f64, Duration, u64) {
 struct Stage {
     bucket: Bucket,
     hits: Hits,
+    shown: Arc<Shown>,
 }
 
 enum Bucket {
@@ -99,5 +128,9 @@ impl CallStage for Stage {
             text: TEXT.into(),
             ..hit
         }))
+    }
+
+    fn limits(&self) -> RateLimits {
+        vec![self.shown.clone()]
     }
 }

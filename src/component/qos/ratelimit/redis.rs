@@ -43,7 +43,9 @@ pub(super) fn endpoint(
     let at = format!("{} {}", draft.at.method, draft.at.path);
     let place = Place::Endpoint(&draft.at.path);
     let scope = Scope {
+        component: name,
         name,
+        tier: "",
         at: &at,
         endpoint: &draft.at.path,
         reason: Reason::EndpointRateExceeded,
@@ -69,7 +71,9 @@ pub(super) fn service(
         return Ok(());
     }
     let scope = Scope {
+        component: name,
         name,
+        tier: "",
         at: "",
         endpoint: "",
         reason: Reason::GlobalRateExceeded,

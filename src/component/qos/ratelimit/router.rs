@@ -14,6 +14,7 @@ use crate::component::{Component, EndpointDraft, ServiceDraft};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
 
 /// The table line.
@@ -33,7 +34,9 @@ fn endpoint(
     let at = format!("{} {}", draft.at.method, draft.at.path);
     let place = Place::Endpoint(&draft.at.path);
     let scope = Scope {
+        component: NAME,
         name: NAME,
+        tier: "",
         at: &at,
         endpoint: &draft.at.path,
         reason: Reason::EndpointRateExceeded,
@@ -66,7 +69,9 @@ fn service(
 /// A limit of the whole service.
 pub(super) fn whole_service(s: &mut Settings<'_>, draft: &mut ServiceDraft, name: &'static str) {
     let scope = Scope {
+        component: name,
         name,
+        tier: "",
         at: "",
         endpoint: "",
         reason: Reason::GlobalRateExceeded,
@@ -98,5 +103,9 @@ impl HeadStage for Stage {
         ctx: &'a mut Ctx,
     ) -> Step<'a> {
         Step::Now(self.1.ask(head, edits, ctx).map(|()| Flow::Next))
+    }
+
+    fn limits(&self) -> RateLimits {
+        self.1.limits()
     }
 }

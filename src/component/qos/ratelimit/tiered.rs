@@ -11,6 +11,7 @@ use crate::component::{Component, EndpointDraft, Env, Offers, ServiceDraft};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
 use crate::gateway::task::Task;
 use http::HeaderName;
@@ -35,7 +36,9 @@ fn service(
         return Ok(());
     }
     let scope = Scope {
+        component: NAME,
         name: NAME,
+        tier: "",
         at: "",
         endpoint: "",
         reason: Reason::GlobalRateExceeded,
@@ -60,7 +63,9 @@ fn endpoint(
     }
     let at = format!("{} {}", draft.at.method, draft.at.path);
     let scope = Scope {
+        component: NAME,
         name: NAME,
+        tier: "",
         at: &at,
         endpoint: &draft.at.path,
         reason: Reason::EndpointRateExceeded,
@@ -173,6 +178,10 @@ fn tier(
         }
     };
     let name = format!("{} {number}", scope.name);
+    let tier = match s.string_or("tier_value", "") {
+        value if value.is_empty() => "*".to_owned(),
+        value => value,
+    };
     let written = if let Some(mut inner) = s.object("ratelimit") {
         Some(read(&mut inner, Dialect::Native, place))
     } else if let Some(mut inner) = s.object("ratelimit_redis") {
@@ -185,6 +194,7 @@ fn tier(
     };
     let scope = Scope {
         name: &name,
+        tier: &tier,
         ..scope
     };
     let limiter = written.and_then(|written| Limiter::new(written, env, Dialect::Native, scope));
@@ -225,5 +235,10 @@ impl HeadStage for Tiered {
             .of(value)
             .map_or(Ok(()), |limiter| limiter.ask(head, edits, ctx));
         Step::Now(asked.map(|()| Flow::Next))
+    }
+
+    fn limits(&self) -> RateLimits {
+        let limiters = self.tiers.iter().filter_map(|tier| tier.limiter.as_ref());
+        limiters.flat_map(Limiter::limits).collect()
     }
 }

@@ -95,6 +95,18 @@ fn lost(s: &mut Settings<'_>, key: &str, dialect: Dialect, message: String, hint
 }
 
 impl Who {
+    /// What clients are known by, in words.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Ip { field: None, .. } => "address".to_owned(),
+            Self::Ip {
+                field: Some(field), ..
+            } => format!("the address in {field}"),
+            Self::Field(name) => format!("header {name}"),
+            Self::Param(_) => "a parameter of the path".to_owned(),
+        }
+    }
+
     /// A number for the kind of client, which keeps an address and a field of the same bytes apart.
     const fn kind(&self) -> u8 {
         match self {

@@ -224,6 +224,11 @@ impl Lease {
         Some((left / 1_000.0) as u64)
     }
 
+    /// What may be taken still; below zero what is owed.
+    pub const fn balance(&self) -> i64 {
+        self.balance
+    }
+
     /// What was taken and not reported.
     pub const fn untold(&self) -> i64 {
         self.spent

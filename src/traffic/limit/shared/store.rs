@@ -12,6 +12,7 @@ use crate::telemetry::metrics::{Metrics, StoreMeters};
 use crate::traffic::limit::table::Moment;
 use aws_lc_rs::digest;
 use futures_util::future::join_all;
+use serde_json::{Value, json};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -155,6 +156,30 @@ impl Store {
             meters: metrics.store(name),
             script: Script::new(include_str!("share.lua")),
         }
+    }
+
+    /// What it is called in logs and metrics.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether limits are `shared` at this moment, or `local`.
+    pub fn word(&self) -> &'static str {
+        if self.is_up() { "shared" } else { "local" }
+    }
+
+    /// What `/__stats` shows of it. Calls, failures and reports are those of all stores of this name.
+    pub fn figures(&self) -> Value {
+        let waiting = self.asks.max_capacity() - self.asks.capacity();
+        json!({
+            "name": self.name,
+            "state": self.word(),
+            "cluster": self.place.cluster,
+            "calls": self.meters.answered.get(),
+            "failures": self.meters.failed.get(),
+            "reports": self.meters.reports.get(),
+            "waiting": waiting,
+        })
     }
 
     /// Whether it answered last time.
