@@ -429,3 +429,19 @@ fn draining_ends_an_idle_connection() {
     gateway.signal("TERM");
     assert_eq!(gateway.ended().code, Some(0));
 }
+
+/// Status and fields of an answer over HTTP/2 to a request with these fields, for other capabilities that tell something
+/// of every answer.
+pub(crate) fn asked(
+    gateway: &Gateway,
+    (method, target): (&str, &str),
+    fields: &[(&str, &str)],
+) -> (u16, HeaderMap) {
+    let connection = Connection::to(gateway);
+    let mut request = connection.request(method, target);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let answer = connection.whole(connection.start(request, None));
+    (answer.status, answer.headers)
+}

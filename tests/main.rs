@@ -38,6 +38,7 @@ mod framing;
 mod graphql;
 mod http2;
 mod lanes;
+mod limit_fields;
 mod limits;
 mod lua;
 mod martian;

@@ -10,6 +10,7 @@ use crate::gateway::headers::{ForwardRules, StripSet};
 use crate::gateway::lane::{Lane, Slow};
 use crate::gateway::pattern::{SlotKind, title};
 use crate::gateway::query::QueryFilter;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::router::param_names;
 use crate::gateway::snapshot::{
     Backend, Compose, Endpoint, Merging, Plan, Propagated, Shadow, Staged,
@@ -131,11 +132,25 @@ pub fn compile(
         head: draft.head.into(),
         claims: draft.claims.into(),
         lane: lane(&plan, rewrites, scope),
+        told: match scope.dialect {
+            Dialect::Native => told(&plan),
+            Dialect::Krakend => RateLimits::new(),
+        },
         plan,
         timeout: written.timeout,
         limits: draft.limits,
         cache_control,
     })
+}
+
+/// The limits of backends that answers wait for.
+fn told(plan: &Plan) -> RateLimits {
+    let backends = match plan {
+        Plan::Stream(backend) => std::slice::from_ref(&**backend),
+        Plan::Compose(compose) => &compose.backends,
+    };
+    let stages = backends.iter().flat_map(|backend| &backend.call);
+    stages.flat_map(|stage| stage.limits()).collect()
 }
 
 /// How an answer is written about whose data somebody has the last word.

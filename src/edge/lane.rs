@@ -258,6 +258,7 @@ impl Visit<'_> {
             passage.meets(target);
             let target = seat.target();
             let written = self.written(x, backend, target).await?;
+            x.tell_limits(false);
             let way = Way {
                 gateway: &gateway,
                 endpoint,

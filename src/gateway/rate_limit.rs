@@ -1,6 +1,7 @@
-//! Rate limits as those see them who only look: `/__stats` and `explain`. Nothing here decides about a request, and no
-//! caller's name is told.
+//! Rate limits as those see them who only look: answers, `/__stats` and `explain`. Nothing here decides about a request,
+//! and no caller's name is told.
 
+use crate::gateway::stage::Edits;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -11,6 +12,10 @@ pub trait RateLimit: Send + Sync {
 
     /// What it allows, in one line.
     fn words(&self) -> String;
+
+    /// Records for a client how it stands, where that is the same for everybody; `refused` says that a limit of these
+    /// refused the request.
+    fn tell(&self, _edits: &mut Edits, _refused: bool) {}
 
     /// What `/__stats` shows of it. It may look at every caller, so it is not for requests.
     fn figures(&self) -> Value;

@@ -13,6 +13,7 @@ use crate::gateway::lane::{Lane, Slow};
 use crate::gateway::limits::Limits;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::query::QueryFilter;
+use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::retry::Retry;
 use crate::gateway::router::Router;
 use crate::gateway::split::Split;
@@ -157,6 +158,8 @@ pub struct Endpoint {
     pub limits: Limits,
     /// `Cache-Control` of complete answers.
     pub cache_control: Option<HeaderValue>,
+    /// Limits of its backends, of which its answers tell.
+    pub told: RateLimits,
     /// Counters.
     pub meters: EndpointMeters,
 }

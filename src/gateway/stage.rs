@@ -167,6 +167,10 @@ pub trait HeadStage: Send + Sync {
     fn limits(&self) -> RateLimits {
         RateLimits::new()
     }
+
+    /// Somebody in front answered or refused a request: records what its client is told of limits all the same, and
+    /// takes nothing.
+    fn tell(&self, _head: &dyn Head, _edits: &mut Edits, _ctx: &Ctx) {}
 }
 
 /// Sees every request's head before anything else is done about it, so that whatever becomes of it – a redirect, a

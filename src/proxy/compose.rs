@@ -237,6 +237,7 @@ pub fn reply(
             "part of the answer is missing: {}", error.text
         );
     }
+    x.tell_limits(false);
     if sealed_bare(endpoint) {
         return bare(x, composed.answer);
     }

@@ -30,6 +30,9 @@ pub struct Told<'a> {
 /// The answer to an error; counts and logs it.
 pub fn refusal(metrics: &Metrics, x: &mut Exchange, error: Error, accept: Option<&[u8]>) -> Reply {
     metrics.refused(error.reason);
+    if !error.reason.is_rate_limit() {
+        x.tell_limits(error.reason == Reason::BackendRateExceeded);
+    }
     let asked = Asked {
         request_id: &x.ctx.request_id,
         accept,

@@ -53,6 +53,23 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Has the client told how limits of the endpoint's backends stand, now that the answer is about to go; `refused`
+    /// says that one of them refused.
+    pub fn tell_limits(&mut self, refused: bool) {
+        let Some(endpoint) = self
+            .ctx
+            .endpoint
+            .and_then(|id| self.ctx.gateway.endpoints.get(id))
+        else {
+            return;
+        };
+        // The tightest of them is told in any case, and the tightest of all where none refused.
+        let mut refused = refused;
+        for limit in &endpoint.told {
+            limit.tell(&mut self.edits, std::mem::take(&mut refused));
+        }
+    }
+
     /// A request that just came in, on the snapshot that it keeps.
     pub fn new(gateway: Arc<Gateway>, draining: Arc<AtomicBool>) -> Self {
         let ctx = Ctx::new(gateway);

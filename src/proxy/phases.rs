@@ -167,6 +167,7 @@ impl ProxyHttp for Proxy {
         if let Some(framing) = framing {
             head.insert_header(header::TRANSFER_ENCODING, framing)?;
         }
+        x.tell_limits(false);
         answer::edit(&mut head, &x.edits)?;
         head.set_version(response.version);
         *response = head;

@@ -175,7 +175,13 @@ pub async fn guard(
         return routed;
     }
     let gateway = Arc::clone(gateway);
-    match walk(&gateway.service.head, head, x).await? {
+    let walked = walk(&gateway.service.head, head, x).await;
+    if let (Err(error), Ok(Routed::Endpoint(id))) = (&walked, &routed)
+        && let Some(endpoint) = gateway.endpoints.get(*id)
+    {
+        tell(&endpoint.head, head, x, Some(error));
+    }
+    match walked? {
         Some(reply) => Ok(Routed::Answered(reply)),
         None => routed,
     }
@@ -216,12 +222,30 @@ pub async fn enter(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<Optio
         x.edits.answer.extend(cookie);
     }
     // A body that says itself that it is too large is refused before it is sent.
-    endpoint.limits.check_body(head.body())?;
+    if let Err(reason) = endpoint.limits.check_body(head.body()) {
+        tell(&endpoint.head, head, x, None);
+        return Err(reason.into());
+    }
     x.upload.start(&endpoint.limits);
     if endpoint.keyed {
         x.ctx.keys = keys(endpoint, head, &x.ctx);
     }
-    walk(&endpoint.head, head, x).await
+    let answered = walk(&endpoint.head, head, x).await?;
+    if answered.is_some() {
+        x.tell_limits(false);
+    }
+    Ok(answered)
+}
+
+/// Has the client told of limits that were not asked, because the request was answered in front of them. A limit that
+/// refused has the last word.
+fn tell(stages: &[Box<dyn HeadStage>], head: &dyn Head, x: &mut Exchange, error: Option<&Error>) {
+    if error.is_some_and(|error| error.reason.is_rate_limit()) {
+        return;
+    }
+    for stage in stages {
+        stage.tell(head, &mut x.edits, &x.ctx);
+    }
 }
 
 /// What the calls of each backend are balanced by.
@@ -243,7 +267,8 @@ async fn walk(
     head: &dyn Head,
     x: &mut Exchange,
 ) -> Result<Option<Reply>, Error> {
-    for stage in stages {
+    for (at, stage) in stages.iter().enumerate() {
+        let rest = || stages.get(at + 1..).unwrap_or_default();
         let Exchange {
             ctx,
             edits,
@@ -255,15 +280,24 @@ async fn walk(
         let identity = ctx.identity.clone();
         let told = identity.as_deref().map(|who| Told::new(head, &who.minted));
         let head = told.as_ref().map_or(head, |told| told as &dyn Head);
-        let flow = stage.on_request(head, edits, ctx).outcome().await?;
+        let flow = match stage.on_request(head, edits, ctx).outcome().await {
+            Ok(flow) => flow,
+            Err(error) => {
+                tell(rest(), head, x, Some(&error));
+                return Err(error);
+            }
+        };
         *entered += 1;
         // Who has just proved who they are is told to those who see a request that was read before.
         if let (Some(own), Some(who)) = (&mut ctx.rewritten, &ctx.identity)
-            && identity.is_none_or(|before| !Arc::ptr_eq(&before, who))
+            && identity
+                .as_ref()
+                .is_none_or(|before| !Arc::ptr_eq(before, who))
         {
             own.tell(&who.minted);
         }
         if let Flow::Reply(reply) = flow {
+            tell(rest(), head, x, None);
             return Ok(Some(builtin::stamped(reply, &x.ctx)));
         }
     }

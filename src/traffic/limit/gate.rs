@@ -344,6 +344,22 @@ impl SharedCrowd {
         Ok(seen)
     }
 
+    fn peek(&self, (kind, caller): (u8, &[u8]), at: Moment) -> Option<Seen> {
+        let (table, up) = (&self.callers.table, self.share.store.is_up());
+        let key = table.key(kind, caller);
+        let known = table.known(key, |SharedPlan(plan), (held, lease)| {
+            let mut seen = plan.peek(held, at)?;
+            if let (Span::Rate, Some(rate)) = (seen.span, &plan.rate) {
+                seen.standing = both(seen.standing, rate, lease, at, up);
+            }
+            Some(seen)
+        });
+        known.unwrap_or_else(|| {
+            let SharedPlan(plan) = table.rule();
+            plan.peek(&plan.full(at), at)
+        })
+    }
+
     fn told(&self, held: &Held, report: Report, at: Moment) -> Told {
         let plan = &self.callers.table.rule().0;
         let used = Daily::used(held.daily, at.wall);
@@ -455,6 +471,21 @@ impl Crowd {
         };
         self.tally().count(taken.is_ok());
         (key, taken)
+    }
+
+    /// How a caller of this kind stands, taking nothing and remembering nobody.
+    pub fn peek(&self, kind: u8, caller: &[u8], at: Moment) -> Option<Seen> {
+        match self {
+            Self::Own(callers) => {
+                let table = &callers.table;
+                let known = table.known(table.key(kind, caller), |plan, held| plan.peek(held, at));
+                known.unwrap_or_else(|| {
+                    let plan = table.rule();
+                    plan.peek(&plan.full(at), at)
+                })
+            }
+            Self::Shared(crowd) => crowd.peek((kind, caller), at),
+        }
     }
 
     /// What became of their requests.

@@ -115,6 +115,20 @@ impl Plan {
         Ok(seen)
     }
 
+    /// How it stands, taking nothing; `None` where there is no limit.
+    pub fn peek(&self, held: &Held, at: Moment) -> Option<Seen> {
+        let day = self.daily.as_ref().map(|daily| Seen {
+            span: Span::Day,
+            standing: daily.peek(held.daily, at.wall),
+        });
+        let Some(rate) = &self.rate else { return day };
+        let own = Seen {
+            span: Span::Rate,
+            standing: rate.peek(held.rate, at.ticks),
+        };
+        Some(tighter(own, day))
+    }
+
     /// Puts back what a request took that was then refused elsewhere.
     pub fn give_back(&self, held: &mut Held, at: Moment, cost: Cost) {
         if let Some(rate) = &self.rate {

@@ -3,6 +3,7 @@
 
 use super::callers::Callers;
 use super::day::{self, Daily};
+use super::fields::{self, Before, Label};
 use super::gate::{Crowd, Gate};
 use super::krakend::Shared;
 use super::plan::{Held, KrakendClients, Plan};
@@ -11,6 +12,8 @@ use super::table::Moment;
 use super::tally::Tally;
 use crate::base::clock;
 use crate::gateway::rate_limit::RateLimit;
+use crate::gateway::stage::Edits;
+use http::HeaderValue;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +38,23 @@ pub struct Shown {
     pub pace: Option<Pace>,
     /// What counts.
     pub counted: Counted,
+    /// What answers tell of it that nobody else tells of: of a limit of all callers together.
+    pub told: Option<Told>,
+}
+
+/// What an answer tells of a limit.
+#[derive(Clone, Debug)]
+pub struct Told {
+    label: Label,
+    policy: HeaderValue,
+}
+
+impl Told {
+    /// A limit under this label.
+    pub fn of(label: Label) -> Option<Self> {
+        let policy = fields::policy([&label])?;
+        Some(Self { label, policy })
+    }
 }
 
 /// A rate as it was written.
@@ -164,6 +184,25 @@ impl RateLimit for Shown {
         };
         let (component, name) = (self.component, &self.name);
         format!("{component} \"{name}\": {limits}, {whose}{shared}")
+    }
+
+    fn tell(&self, edits: &mut Edits, refused: bool) {
+        let (Some(told), Counted::Gate(gate)) = (&self.told, &self.counted) else {
+            return;
+        };
+        let standing = gate.standing(Moment::now());
+        let (label, policy) = (&told.label, Some(&told.policy));
+        let tell = if refused {
+            fields::refused
+        } else {
+            fields::passed
+        };
+        tell(
+            edits,
+            (label, &standing),
+            policy,
+            Before::Told(&told.policy),
+        );
     }
 
     fn figures(&self) -> Value {

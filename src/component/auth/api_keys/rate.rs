@@ -71,6 +71,7 @@ pub(super) fn read(
             burst,
         }),
         counted: Counted::Crowd(crowd.clone()),
+        told: None,
     });
     Some(KeyRate {
         crowd,

@@ -75,6 +75,7 @@ pub(super) fn shown(gate: &Arc<Gate>, level: &'static str, at: &str) -> Arc<Show
             burst: gate.rate().burst(),
         }),
         counted: Counted::Gate(Arc::clone(gate)),
+        told: None,
     })
 }
 
@@ -310,6 +311,7 @@ fn tier(
         by: by.to_owned(),
         pace,
         counted: Counted::Crowd(crowd.clone()),
+        told: None,
     };
     let tier = Tier {
         name,

@@ -71,6 +71,12 @@ impl HeadStage for Global {
     fn limits(&self) -> RateLimits {
         vec![Arc::clone(&self.shown)]
     }
+
+    fn tell(&self, _: &dyn Head, edits: &mut Edits, _: &Ctx) {
+        let standing = self.gate.standing(Moment::now());
+        let told = (&self.label, &standing);
+        fields::passed(edits, told, self.policy.as_ref(), Before::Beside);
+    }
 }
 
 /// The limit of an endpoint and the plans of callers, behind authentication.
@@ -267,6 +273,28 @@ impl HeadStage for Callers {
     fn limits(&self) -> RateLimits {
         self.shown.clone()
     }
+
+    fn tell(&self, _: &dyn Head, edits: &mut Edits, ctx: &Ctx) {
+        let at = Moment::now();
+        let identity = ctx.identity.as_deref();
+        let service = self.service.as_deref();
+        let tier = service.and_then(|service| Some((service, service.tier(identity)?)));
+        let here = tier.and_then(|(_, (place, _))| self.plans.get(place));
+        let policy = here.map_or(&self.policy, |here| &here.policy).as_ref();
+        let mut before = self.told.as_ref().map_or(Before::Beside, Before::Told);
+        if let Some((service, (_, tier))) = tier {
+            let peek = |kind, name: &[u8]| tier.crowd.peek(kind, name, at);
+            let seen = service.name((identity, ctx.client), peek);
+            if let Some((label, seen)) = seen.and_then(|seen| tier.told(seen)) {
+                fields::passed(edits, (label, &seen.standing), policy, before);
+                before = policy.map_or(before, Before::Told);
+            }
+        }
+        if let Some(own) = &self.own {
+            let standing = own.gate.standing(at);
+            fields::passed(edits, (&own.label, &standing), policy, before);
+        }
+    }
 }
 
 impl Tier {
@@ -297,28 +325,37 @@ impl Service {
     fn take(
         &self,
         crowd: &Crowd,
-        (identity, client): (Option<&Identity>, IpAddr),
+        who: (Option<&Identity>, IpAddr),
         at: Moment,
         cost: Cost,
     ) -> Charge {
+        self.name(who, |kind, name| crowd.take(kind, name, at, cost))
+    }
+
+    /// Calls `found` with the kind and the name of the first that a caller is known by.
+    fn name<T>(
+        &self,
+        (identity, client): (Option<&Identity>, IpAddr),
+        found: impl FnOnce(u8, &[u8]) -> T,
+    ) -> T {
         for by in &self.identity {
-            let found = match by {
+            let name = match by {
                 By::Key => identity.and_then(|who| who.key.as_ref().map(<[u8; 32]>::as_slice)),
                 By::Org => identity.and_then(|who| who.org.as_deref().map(str::as_bytes)),
                 By::User => identity.and_then(|who| who.subject.as_deref().map(str::as_bytes)),
                 By::Ip => break,
             };
-            if let Some(name) = found.filter(|name| !name.is_empty()) {
-                return crowd.take(*by as u8, name, at, cost);
+            if let Some(name) = name.filter(|name| !name.is_empty()) {
+                return found(*by as u8, name);
             }
         }
         // Of IPv6 the network, whose other half a client may choose.
         let kind = By::Ip as u8;
         match client {
-            IpAddr::V4(ip) => crowd.take(kind, &ip.octets(), at, cost),
+            IpAddr::V4(ip) => found(kind, &ip.octets()),
             IpAddr::V6(ip) => {
                 let octets = ip.octets();
-                crowd.take(kind, octets.get(..8).unwrap_or_default(), at, cost)
+                found(kind, octets.get(..8).unwrap_or_default())
             }
         }
     }

@@ -209,6 +209,21 @@ impl Limiter {
         self.shown.clone()
     }
 
+    /// Records how both limits stand for a request that somebody in front answered; takes nothing.
+    pub(super) fn tell(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) {
+        let (at, policy) = (Moment::now(), self.policy.as_ref());
+        let mut before = Before::Beside;
+        if let Some((who, Each::Native(crowd, _, label))) = &self.each
+            && let Some(Some(seen)) = who.ask(head, ctx, |kind, name| crowd.peek(kind, name, at))
+        {
+            fields::passed(edits, (label, &seen.standing), policy, before);
+            before = self.policy.as_ref().map_or(before, Before::Told);
+        }
+        if let Some(All::Native(gate, _, label)) = &self.all {
+            fields::passed(edits, (label, &gate.standing(at)), policy, before);
+        }
+    }
+
     /// The work beside the requests.
     pub(super) fn tasks(&self) -> Vec<Arc<dyn Task>> {
         let mut tasks = Vec::new();
@@ -354,6 +369,7 @@ fn shown(
                 by,
                 pace: Some(pace),
                 counted,
+                told: None,
             })
         };
     let all = all.map(|all| {

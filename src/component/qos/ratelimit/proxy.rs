@@ -1,7 +1,7 @@
 //! `qos/ratelimit/proxy` – how many calls a backend gets.
 //!
-//! Differs from KrakenD (native): a refused call is 429 with a time to come back and not 500. In both dialects it never
-//! reaches the backend, and with other backends the answer is what they gave.
+//! Differs from KrakenD (native): a refused call is 429 with a time to come back and not 500, and answers tell how the
+//! limit stands. In both dialects it never reaches the backend, and with other backends the answer is what they gave.
 
 use super::limiter::possible;
 use super::{capacity, every, rate, whole};
@@ -11,12 +11,13 @@ use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::{Call, CallStage, Step};
+use crate::traffic::limit::fields::Label;
 use crate::traffic::limit::gate::Gate;
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::krakend::{Filling, Shared};
 use crate::traffic::limit::plan::Cost;
 use crate::traffic::limit::rate::Rate;
-use crate::traffic::limit::shown::{Counted, Pace, Shown};
+use crate::traffic::limit::shown::{Counted, Pace, Shown, Told};
 use crate::traffic::limit::table::Moment;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,14 +67,28 @@ fn build(s: &mut Settings<'_>, draft: &mut BackendDraft, dialect: Dialect) -> Re
             every,
             burst: capacity,
         };
+        // Unlike the limits of an endpoint, several of these may be told of.
+        let word = match place
+            .split('/')
+            .next()
+            .and_then(|at| at.parse::<u64>().ok())
+        {
+            None | Some(0) => "backend".to_owned(),
+            Some(at) => format!("backend-{}", at + 1),
+        };
+        let told = match &bucket {
+            Bucket::Native(gate, _) => Told::of(Label::bucket(&word, gate.rate())),
+            Bucket::Krakend(_) => None,
+        };
         let shown = Arc::new(Shown {
             component: NAME,
             level: "backend",
-            name: "backend".to_owned(),
+            name: word,
             endpoint: format!("{} {}", draft.at.method, draft.at.path),
             by: String::new(),
             pace: Some(pace),
             counted,
+            told,
         });
         Stage {
             bucket,

@@ -108,4 +108,8 @@ impl HeadStage for Stage {
     fn limits(&self) -> RateLimits {
         self.1.limits()
     }
+
+    fn tell(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) {
+        self.1.tell(head, edits, ctx);
+    }
 }

@@ -241,4 +241,11 @@ impl HeadStage for Tiered {
         let limiters = self.tiers.iter().filter_map(|tier| tier.limiter.as_ref());
         limiters.flat_map(Limiter::limits).collect()
     }
+
+    fn tell(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) {
+        let value = head.header(&self.key).unwrap_or_default();
+        if let Some(limiter) = self.of(value) {
+            limiter.tell(head, edits, ctx);
+        }
+    }
 }
