@@ -110,3 +110,62 @@ fn shares_that_fit_no_backend_refuse_the_file() {
         assert!(said.contains("hanzo~1split"), "{said}");
     }
 }
+
+#[test]
+fn explain_names_every_part_its_share_and_what_it_would_do() {
+    let origins = [Origin::json("{}"), Origin::json("{}")];
+    let split = json!({
+        "backends": [{"weight": 75}, {"weight": 25, "match": {"header": "X-Canary"}}],
+        "sticky": {"cookie": "group"}
+    });
+    let mut config = config("json", [&origins[0], &origins[1]], &split);
+    let backends = &mut config["endpoints"][0]["backend"];
+    backends[0]["extra_config"] =
+        json!({"qos/circuit-breaker": {"interval": 60, "timeout": 10, "max_errors": 2}});
+    backends[1]["extra_config"] = json!({"qos/ratelimit/proxy": {"max_rate": 3, "capacity": 4}});
+    let ask = |more: &[&str]| {
+        let words = [&["explain", "GET", "/x/1"], more].concat();
+        Gateway::setup().command(&words, config.clone()).stdout
+    };
+    let machine = ask(&["--json", "-H", "X-Canary: 1"]);
+    let told: Value = serde_json::from_str(&machine).unwrap();
+    let split = &told["split"];
+    assert_eq!(split["rule"], "match");
+    assert_eq!(split["sticky"], "the cookie group");
+    assert_eq!(
+        split["because"]["pointer"],
+        "/endpoints/0/extra_config/hanzo~1split/backends"
+    );
+    let part = |at: usize| {
+        let part = &split["parts"][at];
+        assert_eq!(part["part"], at + 1);
+        let backend = &part["backends"][0];
+        assert_eq!(backend["urls"][0], format!("{}/up", origins[at].url()));
+        (
+            part["share_percent"].clone(),
+            part["chosen"].clone(),
+            backend["guards"][0]["text"].to_string(),
+        )
+    };
+    let (share, chosen, guard) = part(0);
+    assert_eq!((share, chosen), (json!(75.0), json!(false)));
+    assert!(guard.contains("more than 2 calls in a row"), "{guard}");
+    let (share, chosen, guard) = part(1);
+    assert_eq!((share, chosen), (json!(25.0), json!(true)));
+    assert!(guard.contains("3 in a second, 4 at once"), "{guard}");
+    assert_eq!(
+        told["backends"][0]["urls"][0],
+        format!("{}/up", origins[1].url())
+    );
+    let page = ask(&[]);
+    for line in [
+        "part 1 of 2: weight 75 (75.0 %), compose",
+        "part 2 of 2: weight 25 (25.0 %), compose",
+        "always for requests with x-canary",
+        "the caller gets a cookie group",
+        "guard: breaker",
+    ] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+    assert!(origins.iter().all(|origin| origin.requests().is_empty()));
+}

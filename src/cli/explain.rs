@@ -1,6 +1,8 @@
 //! `explain METHOD URL`: why a request would get what it would get. A readable walk, or JSON. Exit code 0
 //! when the request is served, 1 when it is refused, 2 when the command line is wrong.
 
+mod split;
+
 use crate::base::{Dialect, secret};
 use crate::cli::args::Explain;
 use crate::cli::input::{self, Loaded};
@@ -248,6 +250,9 @@ impl Page<'_> {
                 self.line(9, &printable(&secret::query_masked(url)), None);
             }
         }
+        for (text, place) in &call.guards {
+            self.line(7, &format!("guard: {}", printable(text)), place.as_ref());
+        }
         for (text, place) in &call.missing {
             self.line(7, &self.paint.yellow(&printable(text)), place.as_ref());
         }
@@ -295,8 +300,13 @@ fn text(explanation: &Explanation, request: &Request, source: &Source, paint: Pa
             page.line(7, &printable(note), place.as_ref());
         }
     }
-    for (index, call) in explanation.calls.iter().enumerate() {
-        page.call(index + 1, call);
+    match &explanation.split {
+        Some(split) => page.split(split),
+        None => {
+            for (index, call) in explanation.calls.iter().enumerate() {
+                page.call(index + 1, call);
+            }
+        }
     }
     page.line(0, &verdict(explanation, paint), None);
     page.out
@@ -404,6 +414,7 @@ fn machine(
             "fast": lane.is_ok(),
             "reason": lane.err().map(Slow::word),
         })),
+        "split": explanation.split.as_ref().map(|found| split::machine(source, found)),
         "backends": explanation.calls.iter().map(|plan| call(source, plan)).collect::<Vec<_>>(),
         "verdict": verdict,
     })
@@ -429,6 +440,7 @@ fn call(source: &Source, call: &CallPlan) -> Value {
         "target": call.target.as_ref().ok().map(|target| secret::query_masked(target)),
         "urls": call.urls.iter().map(|url| secret::query_masked(url)).collect::<Vec<_>>(),
         "fields": fields,
+        "guards": pairs(source, &call.guards),
         "body": call.body,
         "dropped_fields": dropped(&call.dropped_fields),
         "dropped_query": dropped(&call.dropped_query),

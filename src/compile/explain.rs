@@ -8,10 +8,12 @@ mod backends;
 mod lane;
 mod missing;
 mod route;
+mod split;
 
 pub use crate::gateway::plain::Plain as Request;
 pub use backends::{CallPlan, Dropped, Sent};
 pub(crate) use missing::is_public;
+pub use split::{PartPlan, SplitPlan};
 
 use crate::base::field::canonical;
 use crate::base::problem::pointer_join;
@@ -96,6 +98,8 @@ pub struct Explanation {
     pub steps: Vec<Step>,
     /// Whether it takes the fast lane, or why not; `None` when no endpoint serves it.
     pub lane: Option<Result<(), Slow>>,
+    /// How the endpoint's backends share its requests, if they do.
+    pub split: Option<SplitPlan>,
     /// What would go to the backends.
     pub calls: Vec<CallPlan>,
     /// The end.
@@ -113,8 +117,10 @@ pub fn explain(document: &Document, gateway: Arc<Gateway>, request: &Request) ->
         .ctx
         .endpoint()
         .map(|e| format!("{} {}", e.method, e.pattern));
+    let split = walk.parts();
     Explanation {
         endpoint,
+        split,
         steps: walk.steps,
         lane: walk.lane,
         calls: walk.calls,
@@ -164,6 +170,8 @@ struct Walk<'a> {
     steps: Vec<Step>,
     lane: Option<Result<(), Slow>>,
     calls: Vec<CallPlan>,
+    /// The endpoint whose backends share its requests, by index.
+    shared: Option<usize>,
     /// The answer is made where the service's stages do not look.
     unguarded: bool,
 }
@@ -181,6 +189,7 @@ impl<'a> Walk<'a> {
             steps: Vec::new(),
             lane: None,
             calls: Vec::new(),
+            shared: None,
             unguarded: false,
         }
     }
@@ -232,6 +241,7 @@ impl<'a> Walk<'a> {
         let Some(endpoint) = self.ctx.endpoint.and_then(|id| gateway.endpoints.get(id)) else {
             return Ok(Verdict::Answered { status: 200 });
         };
+        let endpoint = self.shared_out(&gateway, endpoint);
         self.body(endpoint)?;
         if let Some(status) = self.stages(endpoint)? {
             return Ok(Verdict::Answered { status });
@@ -492,6 +502,9 @@ impl<'a> Walk<'a> {
         self.step(name, how, text, because);
         for note in foretold.notes {
             self.note(note, None);
+        }
+        for limit in stage.limits() {
+            self.note(limit.words(), None);
         }
         Ok(match outcome? {
             Some(Flow::Reply(reply)) => Some(reply.status),

@@ -58,6 +58,9 @@ pub trait Gate: Send + Sync {
     /// The call is over; asked once for each pass.
     fn leave(&self, pass: u64, ending: Ending<'_>);
 
+    /// What it guards, in one line, for `explain`.
+    fn words(&self) -> String;
+
     /// What `/__stats` shows of it.
     fn figures(&self) -> Option<Value> {
         None
@@ -259,6 +262,10 @@ mod tests {
     impl Gate for Scribe {
         fn name(&self) -> &'static str {
             "scribe"
+        }
+
+        fn words(&self) -> String {
+            "writes".to_owned()
         }
 
         fn enter(&self, _: Caller) -> Step<'_, u64> {

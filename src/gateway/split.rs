@@ -72,20 +72,14 @@ impl When {
 impl Split {
     /// Where a request goes; `None` only without parts.
     pub fn choose(&self, head: &dyn Head) -> Option<Choice> {
-        let meant = |part: &&Part| part.when.as_ref().is_some_and(|when| when.holds(head));
-        if let Some(part) = self.parts.iter().find(meant) {
+        if let Some(part) = self.meant(head) {
             return Some(Choice {
                 endpoint: part.endpoint,
                 cookie: None,
             });
         }
-        let known = self.sticky.as_ref().and_then(|sticky| match sticky {
-            Sticky::Header(name) => head.header(name),
-            Sticky::Cookie(name) => head.header(&COOKIE).and_then(|all| cookie(all, name)),
-        });
-        let known = known.filter(|value| !value.is_empty());
-        let (key, cookie) = match (known, &self.sticky) {
-            (Some(value), _) => (hash(value), None),
+        let (key, cookie) = match (self.known(head), &self.sticky) {
+            (Some(key), _) => (key, None),
             (None, Some(Sticky::Cookie(name))) => {
                 let value = format!("{:016x}", fastrand::u64(..));
                 let field =
@@ -98,8 +92,23 @@ impl Split {
         Some(Choice { endpoint, cookie })
     }
 
+    /// The part that a request always meets, if there is one.
+    pub fn meant(&self, head: &dyn Head) -> Option<&Part> {
+        let meant = |part: &&Part| part.when.as_ref().is_some_and(|when| when.holds(head));
+        self.parts.iter().find(meant)
+    }
+
+    /// The key of a request whose caller stays where it is.
+    pub fn known(&self, head: &dyn Head) -> Option<u64> {
+        let known = match self.sticky.as_ref()? {
+            Sticky::Header(name) => head.header(name),
+            Sticky::Cookie(name) => head.header(&COOKIE).and_then(|all| cookie(all, name)),
+        };
+        known.filter(|value| !value.is_empty()).map(hash)
+    }
+
     /// The part that a key belongs to.
-    fn home(&self, key: u64) -> Option<&Part> {
+    pub fn home(&self, key: u64) -> Option<&Part> {
         let wish = |part: &Part| wish(key, part.hash, part.weight);
         self.parts.iter().max_by(|a, b| wish(a).total_cmp(&wish(b)))
     }

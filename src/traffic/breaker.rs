@@ -436,6 +436,18 @@ impl Gate for Held {
         }
     }
 
+    fn words(&self) -> String {
+        let Settings { limits, name, .. } = &self.0.settings;
+        let (most, rest) = (limits.max_errors, limits.timeout.as_secs_f64());
+        let within = match limits.interval {
+            Duration::ZERO => String::new(),
+            span => format!(" within {}s", span.as_secs_f64()),
+        };
+        format!(
+            "breaker \"{name}\": opens for {rest}s when more than {most} calls in a row fail{within}"
+        )
+    }
+
     fn figures(&self) -> Option<Value> {
         let breaker = &*self.0;
         let state = breaker.machine.state(clock::moment());

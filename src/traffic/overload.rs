@@ -236,6 +236,16 @@ impl Gate for Limit {
         }
     }
 
+    fn words(&self) -> String {
+        let Bounds {
+            calls,
+            queue,
+            patience,
+        } = self.0.bounds;
+        let patience = patience.as_secs_f64();
+        format!("{calls} calls at the same time, {queue} more wait for {patience}s at most")
+    }
+
     fn leave(&self, _: u64, _: Ending<'_>) {
         give_back(&self.0);
     }

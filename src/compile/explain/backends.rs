@@ -14,6 +14,7 @@ use crate::gateway::headers::{
 use crate::gateway::query;
 use crate::gateway::snapshot::{Backend, Compose, Endpoint, Hosts, Merging, Plan, StatusRule};
 use crate::gateway::stage::Edits;
+use crate::net::Balance;
 use crate::pipe::Inbound;
 use crate::pipe::call::{Fields, declares_length, wire_fields, wire_target};
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct CallPlan {
     pub dropped_fields: Vec<Dropped>,
     /// Query parameters of the client that do not.
     pub dropped_query: Vec<Dropped>,
+    /// What stands in front of the call: limits, breakers, how hosts are chosen, how it is repeated.
+    pub guards: Vec<(String, Option<Place>)>,
     /// What becomes of the body.
     pub body: String,
     /// What becomes of the answer, in order.
@@ -88,6 +91,22 @@ impl Walk<'_> {
         let written = written.ok_or(Reason::Internal)?;
         self.tell_plan(endpoint, written);
         self.tell_lane(endpoint, written);
+        let (calls, refusal) = self.calls_of(endpoint, written);
+        self.calls = calls;
+        let all_fail = self.calls.iter().all(|call| call.refused.is_some());
+        match refusal {
+            Some(error) if all_fail => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The calls of an endpoint, and why one of them cannot be made.
+    pub(super) fn calls_of(
+        &self,
+        endpoint: &Endpoint,
+        written: &config::Endpoint,
+    ) -> (Vec<CallPlan>, Option<Error>) {
+        let mut calls = Vec::new();
         let fields: Vec<_> = endpoint
             .backends()
             .map(|backend| {
@@ -106,7 +125,8 @@ impl Walk<'_> {
         let strip = Arc::clone(&self.ctx.gateway.service.strip);
         let mut refusal = None;
         for (backend, selected) in endpoint.backends().zip(fields) {
-            let Some(own) = written.backend.get(backend.index) else {
+            let mut backends = written.backend.iter();
+            let Some(own) = backends.find(|own| *own.pointer == *backend.pointer) else {
                 continue;
             };
             let inbound = Inbound {
@@ -128,13 +148,9 @@ impl Walk<'_> {
             };
             let (plan, error) = call.plan(&inbound, selected);
             refusal = refusal.or(error);
-            self.calls.push(plan);
+            calls.push(plan);
         }
-        let all_fail = self.calls.iter().all(|call| call.refused.is_some());
-        match refusal {
-            Some(error) if all_fail => Err(error),
-            _ => Ok(()),
-        }
+        (calls, refusal)
     }
 
     fn tell_plan(&mut self, endpoint: &Endpoint, written: &config::Endpoint) {
@@ -283,6 +299,7 @@ impl Call<'_, '_> {
             urls,
             dropped_fields: self.dropped_fields(),
             dropped_query: self.dropped_query(),
+            guards: self.guards(),
             body: self.body(),
             answer: self.answer(),
             missing: self.missing(),
@@ -294,6 +311,38 @@ impl Call<'_, '_> {
                 .collect(),
         };
         (plan, error)
+    }
+
+    /// From the outside in, as a call meets them.
+    fn guards(&self) -> Vec<(String, Option<Place>)> {
+        let (at, extra) = (&self.walk.at, &self.own.extra_config);
+        let mut all = Vec::new();
+        for gate in &self.backend.gates {
+            all.push((gate.words(), placed(at, extra, gate.name())));
+        }
+        for stage in &self.backend.call {
+            let because = placed(at, extra, stage.name());
+            let limits = stage.limits().into_iter();
+            all.extend(limits.map(|limit| (limit.words(), because.clone())));
+        }
+        if let Hosts::Fixed(pool) = &self.backend.hosts
+            && pool.seats().len() > 1
+        {
+            let rule = match pool.rule() {
+                Balance::Random => "any of the hosts is called",
+                Balance::RoundRobin => "the hosts are called one after the other",
+                Balance::LeastRequests => "of two hosts the one with fewer calls is called",
+                Balance::Hash => "the host is called that the caller's key belongs to",
+            };
+            let because = placed(at, extra, "hanzo/balance");
+            all.push((rule.to_owned(), because));
+        }
+        if let Some(retry) = &self.backend.retry {
+            let because = placed(at, extra, "hanzo/retry");
+            let text = format!("{} tries at most, each at another host", retry.tries);
+            all.push((text, because));
+        }
+        all
     }
 
     fn sent(&self, name: &HeaderName, value: &[u8]) -> Sent {
