@@ -147,6 +147,75 @@ fn each_client_has_its_own_by_field_parameter_and_address() {
 }
 
 #[test]
+fn nobody_chooses_its_own_name_behind_a_trusted_proxy() {
+    let origin = Origin::json(ORIGIN);
+    let limit = |key: &str| {
+        router(
+            json!({"client_max_rate": 2, "client_capacity": 2, "every": "1h", "strategy": "ip", "key": key}),
+        )
+    };
+    let trusted = json!({"router": {"trusted_proxies": ["127.0.0.1"]}});
+    let gateway = Gateway::native(service(
+        trusted,
+        json!([
+            made("/list", &origin, limit("X-Forwarded-For")),
+            made("/one", &origin, limit("X-Real-IP")),
+        ]),
+    ));
+    // The proxy has seen the last of them; what stands before it came from the client.
+    let ask = |n: usize| {
+        let sent = format!("6.6.6.{n}, 9.9.9.9:{}", 4000 + n);
+        with(&gateway, "/list", ("X-Forwarded-For", &sent)).status()
+    };
+    assert_eq!((0..4).map(ask).collect::<Vec<_>>(), [200, 200, 429, 429]);
+    let one = |ip: &str| with(&gateway, "/one", ("X-Real-IP", ip)).status();
+    assert_eq!(
+        [one("9.9.9.9"), one("9.9.9.9"), one("9.9.9.9")],
+        [200, 200, 429]
+    );
+    assert_eq!(one("9.9.9.8"), 200);
+}
+
+#[test]
+fn as_many_pass_as_there_are_tokens_however_many_ask_at_once() {
+    let origin = Origin::json(ORIGIN);
+    let all = router(json!({"max_rate": 1, "capacity": 50, "every": "1h"}));
+    let each = router(
+        json!({"client_max_rate": 1, "client_capacity": 50, "every": "1h", "strategy": "ip"}),
+    );
+    let gateway = Gateway::native(service(
+        json!({}),
+        json!([
+            passed("/all", &origin, all.clone()),
+            made("/made", &origin, all),
+            passed("/each", &origin, each)
+        ]),
+    ));
+    for path in ["/all", "/made", "/each"] {
+        let passed: usize = std::thread::scope(|scope| {
+            let ask = || (0..5).filter(|_| gateway.get(path).status() == 200).count();
+            let threads: Vec<_> = (0..40).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|one| one.join().unwrap()).sum()
+        });
+        assert_eq!(passed, 50, "{path}");
+    }
+}
+
+#[test]
+fn a_client_that_names_itself_not_is_told_how_it_stands() {
+    let origin = Origin::json(ORIGIN);
+    let limit = router(
+        json!({"client_max_rate": 2, "client_capacity": 7, "every": "1h", "strategy": "header", "key": "X-Key"}),
+    );
+    let gateway = Gateway::native(service(json!({}), json!([made("/a", &origin, limit)])));
+    for answer in [gateway.get("/a"), with(&gateway, "/a", ("X-Key", ""))] {
+        refused(&answer, "client_rate_exceeded");
+        assert_eq!(told(&answer), (7, 0, "client".to_owned()));
+    }
+    assert_eq!(origin.requests().len(), 0);
+}
+
+#[test]
 fn what_one_limit_refuses_costs_nothing_at_the_other() {
     let origin = Origin::json(ORIGIN);
     let limit = router(json!({

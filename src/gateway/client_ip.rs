@@ -7,7 +7,7 @@ use crate::base::Dialect;
 use crate::gateway::head::Head;
 use http::HeaderName;
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +114,22 @@ impl ClientIpRules {
         let found = self
             .headers
             .iter()
-            .find_map(|name| self.forwarded(head, name));
+            .find_map(|name| self.forwarded(head, name, parse_ip));
         found.map_or(own, |ip| ClientAddr { ip, ..own })
+    }
+
+    /// The address that a trusted proxy names in a field of its own, with or without a port. In a list it is the
+    /// rightmost that is not trusted: what stands left of it the client may have written.
+    pub fn named(&self, head: &dyn Head, name: &HeaderName) -> Option<IpAddr> {
+        if !self.trusts(head.peer().to_canonical()) {
+            return None;
+        }
+        self.forwarded(head, name, parse_address)
+    }
+
+    /// Whether an address is that of a proxy which the file names.
+    pub fn is_proxy(&self, ip: IpAddr) -> bool {
+        matches!(self.trusted, Trusted::These(_)) && self.trusts(ip)
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
@@ -128,7 +142,12 @@ impl ClientIpRules {
     /// What one field says. Read from the right, the first address that is not trusted counts, or
     /// the leftmost; anything that is no address on the way spoils the field. Done in one pass from
     /// the left, in which each item overrules those before it.
-    fn forwarded(&self, head: &dyn Head, name: &HeaderName) -> Option<IpAddr> {
+    fn forwarded(
+        &self,
+        head: &dyn Head,
+        name: &HeaderName,
+        parse: fn(&[u8]) -> Option<IpAddr>,
+    ) -> Option<IpAddr> {
         // A cheap look before walking all fields.
         head.header(name)?;
         let mut first = true;
@@ -138,7 +157,7 @@ impl ClientIpRules {
                 return;
             }
             for item in value.split(|&b| b == b',') {
-                match parse_ip(item) {
+                match parse(item) {
                     None => answer = None,
                     Some(ip) if first || !self.trusts(ip) => answer = Some(ip),
                     Some(_) => {}
@@ -161,6 +180,18 @@ fn parse_ip(text: &[u8]) -> Option<IpAddr> {
         .parse::<IpAddr>()
         .ok()
         .map(|ip| ip.to_canonical())
+}
+
+/// An address, with or without a port.
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let with_port = || {
+        // An IPv6 address of the greatest length in brackets, a colon, five digits.
+        let text = text.trim_ascii();
+        let text = std::str::from_utf8(text.get(..text.len().min(54))?).ok()?;
+        let address: SocketAddr = text.parse().ok()?;
+        Some(address.ip().to_canonical())
+    };
+    parse_ip(text).or_else(with_port)
 }
 
 fn parse_net(entry: &str) -> Option<IpNet> {
@@ -268,6 +299,28 @@ mod tests {
             ("x-forwarded-for", "5.5.5.5, 10.1.1.1"),
         ];
         assert_eq!(ip(&rules, "::ffff:10.0.0.1", &two), "5.5.5.5");
+    }
+
+    #[test]
+    fn a_field_of_a_trusted_proxys_is_read_from_the_right_too() {
+        let rules = rules(Dialect::Native, Some(&["10.0.0.0/8"]), &[]);
+        let name = HeaderName::from_static("x-real");
+        let named = |peer: &str, sent: &str| {
+            let head = Plain::get("/").peer_at(peer).fields(&[("X-Real", sent)]);
+            rules.named(&head, &name).map(|ip| ip.to_string())
+        };
+        for (sent, found) in [
+            ("5.5.5.5", Some("5.5.5.5")),
+            ("6.6.6.6, 5.5.5.5", Some("5.5.5.5")),
+            ("6.6.6.6, 5.5.5.5:4711, 10.1.1.1", Some("5.5.5.5")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("5.5.5.5, junk", None),
+            ("", None),
+        ] {
+            assert_eq!(named("10.0.0.1", sent).as_deref(), found, "{sent}");
+        }
+        assert_eq!(named("10.0.0.1", &"9".repeat(9_000)), None);
+        assert_eq!(named("1.1.1.1", "5.5.5.5"), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::traffic::limit::gate::{Crowd, Gate, Share, Size};
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::krakend::{Filling, Shared};
 use crate::traffic::limit::plan::{Cost, KrakendClients, Plan};
-use crate::traffic::limit::rate::{Empty, Rate};
+use crate::traffic::limit::rate::{Empty, Rate, Standing};
 use crate::traffic::limit::shared::store::Store;
 use crate::traffic::limit::shown::{Counted, Pace, Shown};
 use crate::traffic::limit::table::{MOST, Moment, Table};
@@ -306,6 +306,14 @@ impl Limiter {
                 let taken = who.ask(head, ctx, |kind, name| crowd.take(kind, name, at, *cost));
                 let Some((key, taken)) = taken else {
                     crowd.tally().count(false);
+                    // Nobody in particular has nothing.
+                    let plan = crowd.plan().rate;
+                    let standing = Standing {
+                        limit: plan.map_or(0, |rate| rate.burst()),
+                        ..Standing::default()
+                    };
+                    let told = (label, &standing);
+                    fields::refused(edits, told, self.policy.as_ref(), Before::Beside);
                     return Err(self.each_hits.hit(ctx, at.ticks, 0));
                 };
                 match taken {

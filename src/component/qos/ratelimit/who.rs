@@ -5,7 +5,7 @@ use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::router::param_names;
-use http::HeaderName;
+use http::{HeaderName, header};
 use std::net::IpAddr;
 
 /// The strategy, ready to ask.
@@ -139,7 +139,12 @@ impl Who {
                 })
             }
             Self::Field(name) => {
-                let value = head.header(name).filter(|value| !value.is_empty())?;
+                // HTTP/2 says it beside its fields.
+                let value = match *name {
+                    header::HOST => Some(head.host()),
+                    _ => head.header(name),
+                };
+                let value = value.filter(|value| !value.is_empty())?;
                 Some(found(kind, value))
             }
             Self::Param(at) => {
@@ -151,26 +156,14 @@ impl Who {
 }
 
 /// The address in a field. KrakenD cuts at the first colon, so that an IPv6 address is never taken, and believes
-/// everybody; native takes both kinds, of trusted proxies.
+/// everybody; native takes both kinds, of trusted proxies, and of a list what the last of them has seen.
 fn named(head: &dyn Head, ctx: &Ctx, field: &HeaderName, dialect: Dialect) -> Option<IpAddr> {
+    if dialect == Dialect::Native {
+        return ctx.gateway.service.client_ip.named(head, field);
+    }
     let value = head.header(field)?;
     let first = value.split(|&byte| byte == b',').next()?;
     let text = std::str::from_utf8(first.get(..first.len().min(64))?).ok()?;
-    match dialect {
-        Dialect::Krakend => {
-            let host = text.split(':').next()?;
-            host.trim().parse().ok()
-        }
-        Dialect::Native => {
-            if !ctx.gateway.service.client_ip.resolve(head).trusted {
-                return None;
-            }
-            let text = text.trim();
-            let ip: IpAddr = text.parse().ok().or_else(|| {
-                let address: Result<std::net::SocketAddr, _> = text.parse();
-                address.ok().map(|address| address.ip())
-            })?;
-            Some(ip.to_canonical())
-        }
-    }
+    let host = text.split(':').next()?;
+    host.trim().parse().ok()
 }
