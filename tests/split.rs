@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Origin};
+use crate::support::{Gateway, Origin, PATIENCE};
 
 const PLANS: [&str; 2] = ["no-op", "json"];
 
@@ -95,6 +95,58 @@ fn a_caller_stays_by_a_field_or_by_the_cookie_that_it_is_given() {
             one_grew(before, 4);
         }
     }
+}
+
+#[test]
+fn cookies_in_fields_of_their_own_keep_a_caller_where_it_is() {
+    let origins = [Origin::json("{}"), Origin::json("{}")];
+    let both = [&origins[0], &origins[1]];
+    let split = json!({"backends": [{"weight": 1}, {"weight": 1}], "sticky": {"cookie": "group"}});
+    let mut file = config("no-op", both, &split);
+    file["use_h2c"] = json!(true);
+    let gateway = Gateway::native(file);
+    for caller in 0..4 {
+        let before = counts(both);
+        for other in 0..4 {
+            let own = format!("group={caller}");
+            let fields = [("cookie", format!("a={other}")), ("cookie", own)];
+            let answer = http2_get(&gateway, "/x/1", &fields);
+            assert_eq!(answer.status().as_u16(), 200);
+            assert!(!answer.headers().contains_key("set-cookie"), "{answer:?}");
+        }
+        let mut client = gateway.client();
+        client.send(format!(
+            "GET /x/1 HTTP/1.1\r\nHost: gw\r\nCookie: b=1; group={caller}\r\n\r\n"
+        ));
+        assert_eq!(client.answer().status(), 200);
+        let after = counts(both);
+        let grown = (after.0 - before.0, after.1 - before.1);
+        assert!(grown == (5, 0) || grown == (0, 5), "{grown:?}");
+    }
+}
+
+/// One `GET` over cleartext HTTP/2; its head.
+fn http2_get(gateway: &Gateway, path: &str, fields: &[(&str, String)]) -> http::Response<()> {
+    let mut request = http::Request::get(format!("http://127.0.0.1:{}{path}", gateway.port()));
+    for (name, value) in fields {
+        request = request.header(*name, value);
+    }
+    let exchange = async {
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", gateway.port()));
+        let (sender, connection) = h2::client::handshake(stream.await.unwrap()).await.unwrap();
+        tokio::spawn(connection);
+        let mut sender: h2::client::SendRequest<bytes::Bytes> = sender.ready().await.unwrap();
+        let (answer, _) = sender
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        let (head, mut body) = answer.await.unwrap().into_parts();
+        while let Some(Ok(_)) = body.data().await {}
+        http::Response::from_parts(head, ())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange).await });
+    answer.expect("an answer in time")
 }
 
 #[test]

@@ -21,22 +21,40 @@ impl Affinity {
     /// The key of a request; that of the client's address where the field or cookie is missing or empty.
     pub fn key(&self, head: &dyn Head, client: IpAddr) -> u64 {
         let found = match self {
-            Self::Header(name) => head.header(name),
-            Self::Cookie(name) => head.header(&COOKIE).and_then(|all| cookie(all, name)),
+            Self::Header(name) => hashed_header(head, name),
+            Self::Cookie(name) => hashed_cookie(head, name),
             Self::Address => None,
         };
-        match found.filter(|value| !value.is_empty()) {
-            Some(value) => hash(value),
-            None => match client {
-                IpAddr::V4(address) => hash(&address.octets()),
-                IpAddr::V6(address) => hash(&address.octets()),
-            },
-        }
+        found.unwrap_or_else(|| match client {
+            IpAddr::V4(address) => hash(&address.octets()),
+            IpAddr::V6(address) => hash(&address.octets()),
+        })
     }
 }
 
+/// The hash of the first value of a field that is not empty.
+pub fn hashed_header(head: &dyn Head, name: &HeaderName) -> Option<u64> {
+    let value = head.header(name)?;
+    (!value.is_empty()).then(|| hash(value))
+}
+
+/// The hash of the first value of a cookie that is not empty. HTTP/2 clients send cookies in as many fields as they
+/// like (RFC 9113 section 8.2.3).
+pub fn hashed_cookie(head: &dyn Head, name: &str) -> Option<u64> {
+    // A cheap look before walking all fields.
+    head.header(&COOKIE)?;
+    let mut found = None;
+    head.each(&mut |field, value| {
+        if found.is_none() && field.eq_ignore_ascii_case(COOKIE.as_str()) {
+            let value = cookie(value, name).filter(|value| !value.is_empty());
+            found = value.map(hash);
+        }
+    });
+    found
+}
+
 /// The value of a cookie among those of one field.
-pub fn cookie<'a>(all: &'a [u8], name: &str) -> Option<&'a [u8]> {
+fn cookie<'a>(all: &'a [u8], name: &str) -> Option<&'a [u8]> {
     all.split(|byte| *byte == b';').find_map(|pair| {
         let pair = pair.trim_ascii();
         pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
@@ -46,6 +64,19 @@ pub fn cookie<'a>(all: &'a [u8], name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::plain::Plain;
+
+    #[test]
+    fn a_cookie_is_found_in_whichever_field_it_stands() {
+        let one = Plain::get("/").fields(&[("Cookie", "a=1; sid=x; b=2")]);
+        let crumbs = [("cookie", "a=7"), ("cookie", "sid=x"), ("cookie", "sid=y")];
+        let crumbs = Plain::get("/").fields(&crumbs);
+        assert_eq!(hashed_cookie(&crumbs, "sid"), Some(hash(b"x")));
+        assert_eq!(hashed_cookie(&one, "sid"), Some(hash(b"x")));
+        assert_eq!(hashed_cookie(&one, "c"), None);
+        let empty = Plain::get("/").fields(&[("Cookie", "sid=")]);
+        assert_eq!(hashed_cookie(&empty, "sid"), None);
+    }
 
     #[test]
     fn a_cookie_is_found_by_its_whole_name() {

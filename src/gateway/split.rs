@@ -5,10 +5,10 @@
 //! enters. A caller's place is where its key is wished for most (weighted rendezvous): when weights change, only as
 //! many callers move as the change is large. KrakenD has nothing like it.
 
-use crate::gateway::affinity::cookie;
+use crate::gateway::affinity::{hashed_cookie, hashed_header};
 use crate::gateway::head::Head;
 use crate::net::balance::{hash, wish};
-use http::header::{COOKIE, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
 /// What keeps a caller at one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +82,11 @@ impl Split {
             (Some(key), _) => (key, None),
             (None, Some(Sticky::Cookie(name))) => {
                 let value = format!("{:016x}", fastrand::u64(..));
-                let field =
-                    format!("{name}={value}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax");
+                // What was given over TLS is for TLS alone (RFC 6265 section 4.1.2.5).
+                let secure = if head.secure() { "; Secure" } else { "" };
+                let field = format!(
+                    "{name}={value}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{secure}"
+                );
                 (hash(value.as_bytes()), HeaderValue::try_from(field).ok())
             }
             (None, _) => (fastrand::u64(..), None),
@@ -100,11 +103,10 @@ impl Split {
 
     /// The key of a request whose caller stays where it is.
     pub fn known(&self, head: &dyn Head) -> Option<u64> {
-        let known = match self.sticky.as_ref()? {
-            Sticky::Header(name) => head.header(name),
-            Sticky::Cookie(name) => head.header(&COOKIE).and_then(|all| cookie(all, name)),
-        };
-        known.filter(|value| !value.is_empty()).map(hash)
+        match self.sticky.as_ref()? {
+            Sticky::Header(name) => hashed_header(head, name),
+            Sticky::Cookie(name) => hashed_cookie(head, name),
+        }
     }
 
     /// The part that a key belongs to.
@@ -117,6 +119,7 @@ impl Split {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::plain::Plain;
 
     fn split(weights: &[u32]) -> Split {
         let part = |(at, weight): (usize, &u32)| Part {
@@ -128,6 +131,20 @@ mod tests {
         Split {
             parts: weights.iter().enumerate().map(part).collect(),
             sticky: None,
+        }
+    }
+
+    #[test]
+    fn the_cookie_of_a_caller_over_tls_is_for_tls_alone() {
+        let mut split = split(&[1, 1]);
+        split.sticky = Some(Sticky::Cookie("group".into()));
+        for secure in [false, true] {
+            let mut head = Plain::get("/");
+            head.secure = secure;
+            let given = split.choose(&head).unwrap().cookie.unwrap();
+            let text = given.to_str().unwrap();
+            assert!(text.starts_with("group=") && text.contains("; HttpOnly"));
+            assert_eq!(text.ends_with("; Secure"), secure, "{text}");
         }
     }
 
