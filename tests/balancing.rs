@@ -360,6 +360,121 @@ fn what_probes_know_outlives_a_reload() {
     assert_eq!(status_of(&gateway, &a), "down");
 }
 
+/// Writes another file and waits until it counts: `path` is new in it.
+fn reload(gateway: &Gateway, mut config: Value, path: &str) {
+    let probe = json!({"endpoint": path, "backend": [{"url_pattern": "/", "host": [refusing()]}]});
+    config["endpoints"].as_array_mut().unwrap().push(probe);
+    (config["port"], config["version"]) = (json!(gateway.port()), json!(3));
+    let (next, file) = (
+        gateway.folder().join("next"),
+        gateway.folder().join("gateway.json"),
+    );
+    std::fs::write(&next, config.to_string()).unwrap();
+    std::fs::rename(next, file).unwrap();
+    gateway.signal("HUP");
+    eventually("the new file", || {
+        (gateway.get(path).status() != 404).then_some(())
+    });
+}
+
+#[test]
+fn a_host_that_is_down_stays_out_when_hosts_and_pools_come_and_go() {
+    let (a, mood) = probed();
+    let (b, _) = probed();
+    let (c, _) = probed();
+    // A host that was down once stays so as long as this test lasts.
+    let health =
+        json!({"interval": "1h", "path": "/health", "unhealthy_after": 1, "healthy_after": 1000});
+    let file = |hosts: &[String], balance: &str| {
+        let extra = json!({"hanzo/balance": {"method": balance}, "hanzo/retry": {"tries": 1}});
+        let mut file = config("no-op", hosts, &extra);
+        file["extra_config"] = json!({"hanzo/health": health});
+        file
+    };
+    mood.store(500, Ordering::Relaxed);
+    let gateway = Gateway::native(file(&hosts(&[&a, &b]), "round_robin"));
+    eventually("the probe", || {
+        (status_of(&gateway, &a) == "down").then_some(())
+    });
+    mood.store(200, Ordering::Relaxed);
+    for (path, all, balance) in [
+        ("/new-host", hosts(&[&a, &b, &c]), "round_robin"),
+        ("/new-rule", hosts(&[&a, &b, &c]), "random"),
+        ("/host-less", hosts(&[&a, &c]), "random"),
+    ] {
+        reload(&gateway, file(&all, balance), path);
+        let before = calls(&a);
+        for _ in 0..20 {
+            assert_eq!(gateway.get("/x").status(), 200);
+        }
+        assert_eq!(calls(&a), before, "{path}");
+    }
+    // What nobody probes any more is nothing that anybody knows.
+    let mut file = file(&hosts(&[&a, &c]), "random");
+    file["extra_config"] = json!({});
+    reload(&gateway, file, "/no-probes");
+    let before = calls(&a);
+    eventually("its calls", || {
+        gateway.get("/x");
+        (calls(&a) > before).then_some(())
+    });
+}
+
+#[test]
+fn a_good_probe_brings_back_who_is_out_because_calls_failed() {
+    let failing = Arc::new(AtomicU16::new(500));
+    let shown = Arc::clone(&failing);
+    let origin = Origin::serve(move |exchange| match exchange.request.path() {
+        "/health" => exchange.answer(200, &[], "{}"),
+        _ => exchange.answer(shown.load(Ordering::Relaxed), &[], "{}"),
+    });
+    let good = Origin::json("{}");
+    let extra = json!({"hanzo/balance": {
+        "method": "round_robin", "slow_start": "0s",
+        "outliers": {"failures": 1, "ejection": "10m", "longest": "10m"},
+        "health": {"interval": "100ms", "path": "/health"}
+    }});
+    let gateway = Gateway::native(config("no-op", &hosts(&[&origin, &good]), &extra));
+    eventually("the failure", || {
+        gateway.get("/x");
+        gateway.stdout().contains("is left out").then_some(())
+    });
+    failing.store(200, Ordering::Relaxed);
+    let before = calls(&origin);
+    eventually("its return", || {
+        gateway.get("/x");
+        (calls(&origin) > before + 5).then_some(())
+    });
+}
+
+#[test]
+fn no_try_is_waited_for_that_comes_too_late() {
+    for encoding in PLANS {
+        let extra = json!({"hanzo/retry": {"tries": 5, "back_off": "10s", "least": 100}});
+        let mut file = config(encoding, &[refusing(), refusing()], &extra);
+        file["endpoints"][0]["timeout"] = json!("200ms");
+        let gateway = Gateway::native(file);
+        for _ in 0..5 {
+            // Not the time-out that a wait would end in.
+            assert_eq!(gateway.get("/x").status(), 502, "{encoding}");
+        }
+    }
+}
+
+#[test]
+fn a_host_without_a_share_gets_nothing_by_a_key_either() {
+    let idle = Origin::json("{}");
+    let extra = json!({
+        "hanzo/balance": {"hash": {"header": "X-User"}, "weights": [1, 0]},
+        "hanzo/retry": {"least": 100, "back_off": "1ms"}
+    });
+    let gateway = Gateway::native(config("json", &[refusing(), idle.url()], &extra));
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/x").status(), 502);
+    }
+    assert_eq!(share(&idle), 0);
+}
+
 #[test]
 fn when_all_are_down_they_are_tried_unless_the_file_says_otherwise() {
     for (word, status) in [("try", 200), ("refuse", 503)] {

@@ -34,7 +34,9 @@ pub fn hosts(
         slow_start: balancing.slow_start,
     };
     let names = written.host.join(" ");
-    let key = format!("{} {names} {balancing:?}", written.sd);
+    // What probes said must not outlive the probes: nobody would ever take it back.
+    let probed = balancing.probe.is_some() || scope.draft.health.probe.is_some();
+    let key = format!("{} {names} {balancing:?} {probed}", written.sd);
     let rules = balancing.outliers;
     let roster = draft.env.kept.get_or(&key, || Roster::new(rules));
     let resolver = &scope.shared.resolver;

@@ -455,7 +455,7 @@ fn health(
     report: &mut Report,
 ) -> Health {
     let backends = endpoints.iter().flat_map(Endpoint::backends);
-    let health = Health::new(backends, &draft.health.critical);
+    let health = Health::new(backends, &draft.health.critical, &draft.env.kept);
     if let Some(settings) = document.service.extra_config.get("hanzo/health") {
         for name in health.unknown_critical() {
             let message = format!("\"{name}\" names no backend of this file");

@@ -3,6 +3,7 @@
 
 use crate::base::clock;
 use crate::base::reply::escape_json;
+use crate::gateway::kept::Kept;
 use crate::gateway::snapshot::{Backend, Hosts};
 use crate::net::balance::{Seat, Standing};
 use crate::net::{Srv, Target};
@@ -95,6 +96,11 @@ impl Findings {
         (self.up.swap(good, Ordering::Relaxed) != good).then_some(good)
     }
 
+    /// Whether no probe has said anything yet.
+    fn is_new(&self) -> bool {
+        self.checked.load(Ordering::Relaxed) == 0
+    }
+
     fn write(&self, out: &mut String) {
         let checked = self.checked.load(Ordering::Relaxed);
         if checked != 0 {
@@ -115,8 +121,8 @@ pub struct HostProbe {
     pub target: Target,
     /// How it is probed; not at all without.
     pub options: Option<ProbeOptions>,
-    /// What probes said.
-    pub found: Findings,
+    /// What probes said; outlives a reload that probes it in the same way.
+    pub found: Arc<Findings>,
     /// Its standing in each pool.
     pub standings: Vec<Arc<Standing>>,
 }
@@ -125,12 +131,35 @@ impl HostProbe {
     /// Takes the result of one probe; gives the new state when it changed.
     pub fn record(&self, good: bool, latency: Duration) -> Option<bool> {
         let changed = self.found.record(good, latency, self.options.as_ref()?);
-        if let Some(up) = changed {
+        self.tell();
+        if good {
             for standing in &self.standings {
-                standing.probed(up, clock::moment());
+                standing.proved(clock::moment());
             }
         }
         changed
+    }
+
+    /// Tells every pool what probes found, those too that have the host only since the last reload.
+    fn tell(&self) {
+        let up = self.found.is_up();
+        for standing in &self.standings {
+            if standing.is_down() == up {
+                standing.probed(up, clock::moment());
+            }
+        }
+    }
+
+    /// What is known of it already counts from the beginning: a host that is down gets no calls until the first probes
+    /// have found that out again.
+    fn begin(&self) {
+        if self.options.is_none() {
+            return;
+        }
+        if self.found.is_new() && self.standings.iter().any(|one| one.is_down()) {
+            self.found.up.store(false, Ordering::Relaxed);
+        }
+        self.tell();
     }
 
     /// Up, down, or left out because calls to it fail.
@@ -169,8 +198,12 @@ pub struct Health {
 
 impl Health {
     /// The services of a configuration; a `critical` entry may leave out the port or name only the
-    /// first label of the host.
-    pub fn new<'b>(backends: impl Iterator<Item = &'b Backend>, critical: &[String]) -> Self {
+    /// first label of the host. What probes found is found again in `kept`.
+    pub fn new<'b>(
+        backends: impl Iterator<Item = &'b Backend>,
+        critical: &[String],
+        kept: &Kept,
+    ) -> Self {
         let mut health = Self {
             critical: critical.to_vec(),
             ..Self::default()
@@ -189,15 +222,12 @@ impl Health {
                 Hosts::Fixed(pool) => {
                     for seat in pool.seats() {
                         let of_origin = places.entry(seat.origin().into()).or_default();
-                        let at = health.host(of_origin, seat, &backend.probe);
+                        let at = health.host(of_origin, seat, &backend.probe, kept);
                         let Some(host) = health.hosts.get_mut(at) else {
                             continue;
                         };
                         let standing = seat.standing();
                         if !host.standings.iter().any(|one| Arc::ptr_eq(one, standing)) {
-                            if standing.is_down() {
-                                host.found = Findings::new(false);
-                            }
                             host.standings.push(Arc::clone(standing));
                         }
                         if !service.hosts.contains(&at) {
@@ -213,6 +243,7 @@ impl Health {
             }
         }
         health.services = services.into_values().collect();
+        health.hosts.iter().for_each(HostProbe::begin);
         health
     }
 
@@ -222,17 +253,19 @@ impl Health {
         places: &mut Vec<usize>,
         seat: &Seat,
         options: &Option<ProbeOptions>,
+        kept: &Kept,
     ) -> usize {
         // Connected to as the first backend that has it: one probe of a host is enough.
         let same = |host: &HostProbe| host.options == *options;
         let known = |at: &&usize| self.hosts.get(**at).is_some_and(same);
         places.iter().find(known).copied().unwrap_or_else(|| {
             places.push(self.hosts.len());
+            let key = format!("{} {options:?}", seat.origin());
             self.hosts.push(HostProbe {
                 origin: seat.origin().into(),
                 target: seat.target().clone(),
                 options: options.clone(),
-                found: Findings::new(true),
+                found: kept.get_or(&key, || Findings::new(true)),
                 standings: Vec::new(),
             });
             self.hosts.len() - 1
@@ -290,7 +323,7 @@ impl Health {
         let _ = write!(out, "\":{{\"status\":\"{up}\",\"critical\":{critical}");
         let best = self.hosts_of(service).find(|host| host.found.is_up());
         let shown = best.or_else(|| self.hosts_of(service).next());
-        let shown = shown.map(|host| &host.found);
+        let shown = shown.map(|host| &*host.found);
         let of_records = || service.srv.as_ref().map(|(_, _, found)| found);
         if let Some(found) = shown.or_else(of_records) {
             found.write(out);
@@ -328,7 +361,7 @@ mod tests {
             target: Target::parse(&origin, &Resolver::new()).unwrap(),
             origin: origin.into(),
             options: Some(ProbeOptions::default()),
-            found: Findings::new(true),
+            found: Arc::new(Findings::new(true)),
             standings: vec![Arc::default(), Arc::default()],
         }
     }
@@ -375,6 +408,30 @@ mod tests {
         assert!(health.hosts[1].standings.iter().all(|one| one.is_down()));
         health.hosts[1].record(true, Duration::ZERO);
         assert!(!health.hosts[1].standings.iter().any(|one| one.is_down()));
+    }
+
+    #[test]
+    fn a_pool_that_has_a_host_since_the_last_reload_hears_of_it_what_others_know() {
+        let mut later = host("iam");
+        fail(&later);
+        later.standings.push(Arc::default());
+        later.begin();
+        assert!(later.standings.iter().all(|one| one.is_down()));
+        // The same where it was told before its standing was made.
+        later.standings.push(Arc::default());
+        assert_eq!(later.record(false, Duration::ZERO), None);
+        assert!(later.standings.iter().all(|one| one.is_down()));
+    }
+
+    #[test]
+    fn what_a_pool_knows_counts_where_probes_have_said_nothing_yet() {
+        let fresh = host("iam");
+        fresh.standings[0].probed(false, 0);
+        fresh.begin();
+        assert!(!fresh.found.is_up());
+        assert!(fresh.standings[1].is_down());
+        assert_eq!(fresh.record(true, Duration::ZERO), Some(true));
+        assert!(!fresh.standings.iter().any(|one| one.is_down()));
     }
 
     #[test]

@@ -115,6 +115,9 @@ async fn records(
             if let Some(up) = changed {
                 seat.standing().probed(up, clock::moment());
             }
+            if good.is_ok() {
+                seat.standing().proved(clock::moment());
+            }
             up += usize::from(own.is_up());
             tell(seat.origin(), changed, good);
         }

@@ -2,7 +2,7 @@
 //! probes have said of it.
 //!
 //! A host leaves the pool when probes say that it is down, or when calls to it fail in a row (ejection); it comes
-//! back with a growing share. Never more than half of a pool is ejected: what fails everywhere is no fault of a host.
+//! back after its time or with the first good probe, with a growing share. Never more than half of a pool is ejected: what fails everywhere is no fault of a host.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +65,8 @@ pub struct Standing {
     until: AtomicU64,
     /// When it came back.
     since: AtomicU64,
+    /// When an ejection was forgiven last.
+    forgiven: AtomicU64,
 }
 
 /// Whether a host may be called.
@@ -133,6 +135,13 @@ impl Standing {
         }
     }
 
+    /// A probe was answered well: whoever is out because calls failed comes back on trial.
+    pub fn proved(&self, now: Moment) {
+        if self.flags.load(Ordering::Relaxed) & EJECTED != 0 {
+            self.back(EJECTED, now);
+        }
+    }
+
     /// Whether probes say that it is down.
     pub fn is_down(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & DOWN != 0
@@ -169,9 +178,12 @@ impl Standing {
         let ejections = self.ejections.load(Ordering::Relaxed);
         if ejections != 0 {
             // Forgiven one by one, for each span that it held out.
-            let (now, since) = (now(), self.since.load(Ordering::Relaxed));
+            let (since, forgiven) = (&self.since, &self.forgiven);
+            let since = since.load(Ordering::Relaxed);
+            let since = since.max(forgiven.load(Ordering::Relaxed));
+            let now = now();
             if now.saturating_sub(since) > nanos(rules.ejection) {
-                self.since.store(now, Ordering::Relaxed);
+                self.forgiven.store(now, Ordering::Relaxed);
                 self.ejections.store(ejections - 1, Ordering::Relaxed);
             }
         }
@@ -349,6 +361,33 @@ mod tests {
         assert!(Arc::ptr_eq(&before[1], &after[1]));
         assert!(Arc::ptr_eq(&after[1], &after[2]));
         assert!(!Arc::ptr_eq(&before[0], &after[0]));
+    }
+
+    #[test]
+    fn a_good_probe_ends_an_ejection_and_the_next_failure_puts_it_out_again() {
+        let (roster, all) = roster(2);
+        let host = &all[0];
+        fail(&roster, host, 0);
+        host.proved(SECOND);
+        assert!(matches!(host.usable(SLOW, || SECOND), Use::Partly(_)));
+        let again = roster.bad(host, 2 * SECOND);
+        assert_eq!(again, Some(Duration::from_secs(10)));
+        let fine = &all[1];
+        fine.proved(SECOND);
+        assert_eq!(fine.usable(SLOW, || SECOND), Use::Full);
+    }
+
+    #[test]
+    fn forgiving_does_not_begin_the_slow_start_again() {
+        let (roster, all) = roster(2);
+        let host = &all[0];
+        for _ in 0..2 {
+            fail(&roster, host, 0);
+            host.proved(0);
+        }
+        host.usable(SLOW, || 0);
+        roster.good(host, || 6 * SECOND);
+        assert_eq!(host.usable(SLOW, || 6 * SECOND), Use::Partly(0.6));
     }
 
     #[test]
