@@ -558,6 +558,25 @@ fn limits_that_cannot_be_understood_refuse_the_file() {
             endpoint(router(json!({"max_rate": 1, "every": "soon"}))),
             "every",
         ),
+        (endpoint(router(json!({}))), "limits nobody"),
+        (endpoint(router(json!({"capacity": 5}))), "capacity"),
+        (
+            endpoint(router(
+                json!({"max_rate": 5, "client_capacity": 5, "strategy": "ip"}),
+            )),
+            "client_capacity",
+        ),
+        (endpoint(json!({"hanzo/ratelimit": {"burst": 5}})), "burst"),
+        (
+            of_service(plans(
+                json!({"tiers": {"a": {"burst": 5}}, "default_tier": "a"}),
+            )),
+            "burst",
+        ),
+        (
+            of_service(json!({"hanzo/ratelimit": {"default_tier": "gold"}})),
+            "default_tier",
+        ),
         (endpoint(router(json!({"client_max_rate": 1}))), "strategy"),
         (
             endpoint(router(json!({"client_max_rate": 1, "strategy": "cookie"}))),

@@ -199,6 +199,19 @@ fn impossible(s: &mut Settings<'_>, key: &str, rate: f64) {
     s.error_hint(key, Code::OutOfRange, message, hint);
 }
 
+/// A bucket that nothing flows into limits nobody, which whoever wrote it does not know.
+fn without_rate(s: &mut Settings<'_>, rate: &str) {
+    if s.has("burst") && !s.has(rate) {
+        let message = format!("burst without {rate} limits nobody");
+        s.error_hint(
+            "burst",
+            Code::MissingKey,
+            message,
+            format!("add \"{rate}\""),
+        );
+    }
+}
+
 /// A number that is not negative; an error otherwise.
 fn number(s: &mut Settings<'_>, key: &str) -> Option<f64> {
     let number = s.float(key)?;
@@ -280,6 +293,7 @@ fn tier(
     if rate == Some(None) {
         impossible(s, "per_minute", per_minute);
     }
+    without_rate(s, "per_minute");
     let daily = Daily::new(per_day);
     if per_day > 0 && daily.is_none() {
         let message = format!("per_day is {per_day}, more than can be counted");
@@ -328,6 +342,11 @@ fn tier(
 /// The plan of callers that name none, or one that is not there: nobody goes without.
 fn default(s: &mut Settings<'_>, tiers: &[Tier], strictest: usize) -> usize {
     let Some(first) = tiers.get(strictest) else {
+        if let Some(name) = s.string("default_tier") {
+            let message = format!("default_tier \"{name}\" and there are no tiers");
+            let hint = "add \"tiers\" with this one among them";
+            s.error_hint("default_tier", Code::BadValue, message, hint);
+        }
         return 0;
     };
     let Some(name) = s.string("default_tier") else {
@@ -365,6 +384,7 @@ pub(super) fn endpoint(
     } else {
         burst
     };
+    without_rate(s, "rate");
     let at = format!("{} {}", draft.at.method, draft.at.path);
     let store = service.and_then(|service| service.store.as_ref());
     let gate = gate(s, "rate", (rate, burst), &draft.env, (&at, store));

@@ -66,6 +66,12 @@ pub(super) const KEYS: &[&str] = &[
     "cleanup_threads",
 ];
 
+/// Rates, and the buckets that are nothing without them.
+const RATES: [(&str, &str); 2] = [
+    ("max_rate", "capacity"),
+    ("client_max_rate", "client_capacity"),
+];
+
 /// Reads the settings of `qos/ratelimit/router`.
 pub(super) fn read(s: &mut Settings<'_>, dialect: Dialect, place: Place<'_>) -> Written {
     s.known(KEYS);
@@ -85,6 +91,7 @@ pub(super) fn read(s: &mut Settings<'_>, dialect: Dialect, place: Place<'_>) -> 
         capacity(s, "client_capacity", for_client),
     );
     if dialect == Dialect::Native {
+        super::without_rate(s, &RATES);
         possible(s, "max_rate", max_rate, span, capacities.0);
         possible(s, "client_max_rate", client_max_rate, span, capacities.1);
     }

@@ -47,6 +47,29 @@ fn rate(s: &mut Settings<'_>, key: &str) -> f64 {
     rate
 }
 
+/// Native: a limit without a rate limits nobody, which whoever wrote it does not know. A rate of 0 is meant.
+fn without_rate(s: &mut Settings<'_>, rates: &[(&str, &str)]) {
+    for (rate, capacity) in rates {
+        if s.has(capacity) && !s.has(rate) {
+            let message = format!("{capacity} without {rate} limits nobody");
+            let hint = format!("add \"{rate}\"");
+            s.error_hint(capacity, Code::MissingKey, message, hint);
+        }
+    }
+    let named = |(rate, capacity): &(&str, &str)| s.has(rate) || s.has(capacity);
+    if !rates.iter().any(named) {
+        let names: Vec<&str> = rates.iter().map(|(rate, _)| *rate).collect();
+        let message = "this limit has no rate and limits nobody";
+        let hint = format!("add \"{}\"", names.join("\" or \""));
+        s.error_hint("", Code::MissingKey, message, hint);
+    }
+    if s.has("strategy") && !s.has("client_max_rate") {
+        let message = "strategy without client_max_rate: clients are not told from one another";
+        let hint = "add \"client_max_rate\", or leave strategy out";
+        s.warn_hint("strategy", Code::BadValue, message, hint);
+    }
+}
+
 /// `every`: what is no time or too short is a second.
 fn every(s: &mut Settings<'_>, dialect: Dialect, least: Duration) -> Duration {
     let Some(value) = s.value("every") else {

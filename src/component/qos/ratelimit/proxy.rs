@@ -108,6 +108,7 @@ fn read(s: &mut Settings<'_>, dialect: Dialect) -> (f64, Duration, u64) {
     let rate = rate(s, "max_rate");
     let capacity = capacity(s, "capacity", rate / every.as_secs_f64());
     if dialect == Dialect::Native {
+        super::without_rate(s, &[("max_rate", "capacity")]);
         possible(s, "max_rate", rate, every, capacity);
     }
     (rate, every, capacity)
