@@ -249,6 +249,7 @@ impl Visit<'_> {
                 retry,
                 tries: 0,
                 repeatable: self.body.done() && backend.method.is_idempotent(),
+                until: started.checked_add(endpoint.timeout),
                 wait: None,
             }
         });
@@ -528,6 +529,8 @@ struct Again<'r> {
     tries: u32,
     /// Whether the request may be sent twice.
     repeatable: bool,
+    /// When there is no time left.
+    until: Option<Instant>,
     /// An answer was not taken: the wait before the next try.
     wait: Option<Duration>,
 }
@@ -538,12 +541,19 @@ impl Again<'_> {
         let repeatable = self.repeatable;
         let failure = Failure { error, repeatable };
         let wait = self.wait.take();
-        wait.or_else(|| self.retry.after(self.tries, failure))
+        wait.or_else(|| self.retry.after(self.tries, failure, self.left()))
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let until = self.until?;
+        Some(until.saturating_duration_since(Instant::now()))
     }
 
     /// Whether an answer of this status is passed over for another one.
     fn after_status(&mut self, status: u16) -> bool {
-        self.wait = self.retry.after_status(self.tries, status, self.repeatable);
+        self.wait = self
+            .retry
+            .after_status(self.tries, status, self.repeatable, self.left());
         self.wait.is_some()
     }
 

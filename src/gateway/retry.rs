@@ -34,17 +34,39 @@ pub struct Failure<'e> {
 }
 
 impl Retry {
-    /// How long to wait before a call is made again, if it is; `tries` were made. Takes its part of the budget.
-    pub fn after(&self, tries: u32, failure: Failure<'_>) -> Option<Duration> {
+    /// How long to wait before a call is made again, if it is; `tries` were made, and this much time is `left` for the
+    /// next one. Takes its part of the budget.
+    pub fn after(
+        &self,
+        tries: u32,
+        failure: Failure<'_>,
+        left: Option<Duration>,
+    ) -> Option<Duration> {
         let may = unsent(failure.error.reason)
             || failure.repeatable && lost(failure.error.reason, self.try_timeout.is_some());
-        (may && tries < self.tries && self.budget.take()).then(|| self.pause(tries))
+        may.then(|| self.again(tries, left)).flatten()
     }
 
     /// The same for an answer with this status.
-    pub fn after_status(&self, tries: u32, status: u16, repeatable: bool) -> Option<Duration> {
+    pub fn after_status(
+        &self,
+        tries: u32,
+        status: u16,
+        repeatable: bool,
+        left: Option<Duration>,
+    ) -> Option<Duration> {
         let may = repeatable && self.statuses.contains(&status);
-        (may && tries < self.tries && self.budget.take()).then(|| self.pause(tries))
+        may.then(|| self.again(tries, left)).flatten()
+    }
+
+    /// The wait, unless there are no tries left, no time behind it, or no budget.
+    fn again(&self, tries: u32, left: Option<Duration>) -> Option<Duration> {
+        if tries >= self.tries {
+            return None;
+        }
+        let wait = self.pause(tries);
+        let in_time = left.is_none_or(|left| wait < left);
+        (in_time && self.budget.take()).then_some(wait)
     }
 
     /// Whether tries are left.
@@ -121,13 +143,31 @@ impl Budget {
     }
 
     fn take_at(&self, now: u32) -> bool {
-        let (requests, repeated) = self.sums(now);
-        let share = u64::from(requests) * u64::from(self.percent) / 100;
-        let left = u64::from(repeated) < share.max(u64::from(self.least));
-        if left {
-            self.count(now, |second| &second.repeated);
+        let within = |more: u32| {
+            let (requests, repeated) = self.sums(now);
+            let share = u64::from(requests) * u64::from(self.percent) / 100;
+            u64::from(repeated) + u64::from(more) <= share.max(u64::from(self.least))
+        };
+        if !within(1) {
+            return false;
         }
-        left
+        self.count(now, |second| &second.repeated);
+        // Others may have taken the last one in between. Who sees too many goes without: too few are better.
+        let taken = within(0);
+        if !taken {
+            self.uncount(now);
+        }
+        taken
+    }
+
+    fn uncount(&self, now: u32) {
+        let slot = self.seconds.get((now % WINDOW) as usize);
+        if let Some(slot) = slot.filter(|slot| slot.number.load(Ordering::Relaxed) == now) {
+            let less = |count: u32| Some(count.saturating_sub(1));
+            let _ = slot
+                .repeated
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
     }
 
     /// Requests and repeated calls in the window.
@@ -203,13 +243,13 @@ mod tests {
         ] {
             let error = &Error::from(reason);
             let failure = Failure { error, repeatable };
-            let found = retry(&[], try_timeout).after(1, failure).is_some();
+            let found = retry(&[], try_timeout).after(1, failure, None).is_some();
             assert_eq!(found, again, "{reason:?} {try_timeout:?} {repeatable}");
         }
         let retry = retry(&[503], None);
-        assert!(retry.after_status(1, 503, true).is_some());
-        assert!(retry.after_status(1, 503, false).is_none());
-        assert!(retry.after_status(1, 500, true).is_none());
+        assert!(retry.after_status(1, 503, true, None).is_some());
+        assert!(retry.after_status(1, 503, false, None).is_none());
+        assert!(retry.after_status(1, 500, true, None).is_none());
     }
 
     #[test]
@@ -217,12 +257,44 @@ mod tests {
         let error = &Error::from(Reason::ConnectRefused);
         let repeatable = true;
         let retry = retry(&[], None);
-        let wait = |tries| retry.after(tries, Failure { error, repeatable });
+        let wait = |tries| retry.after(tries, Failure { error, repeatable }, None);
         for (tries, base) in [(1, 10), (2, 20)] {
             let wait = wait(tries).unwrap().as_millis();
             assert!((base / 2..base * 2).contains(&wait), "{wait}");
         }
         assert_eq!(wait(3), None);
+    }
+
+    #[test]
+    fn a_wait_that_is_longer_than_what_is_left_is_not_begun_and_costs_nothing() {
+        let retry = retry(&[503], None);
+        let short = Some(Duration::from_millis(5));
+        let error = &Error::from(Reason::ConnectRefused);
+        let failure = Failure {
+            error,
+            repeatable: true,
+        };
+        assert_eq!(retry.after(1, failure, short), None);
+        assert_eq!(retry.after_status(1, 503, true, short), None);
+        assert_eq!(retry.after(1, failure, Some(Duration::ZERO)), None);
+        assert_eq!(retry.budget.used(), (0, 0));
+        let long = Some(Duration::from_secs(1));
+        assert!(retry.after(1, failure, long).is_some());
+    }
+
+    #[test]
+    fn no_more_than_a_share_is_taken_by_many_at_once() {
+        let budget = Budget::new(20, 3);
+        for _ in 0..1_000 {
+            budget.count(50, |second| &second.requests);
+        }
+        let taken: usize = std::thread::scope(|scope| {
+            let take = || (0..500).filter(|_| budget.take_at(50)).count();
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).sum()
+        });
+        assert!(taken <= 200, "{taken}");
+        assert_eq!(budget.sums(50).1 as usize, taken);
     }
 
     #[test]

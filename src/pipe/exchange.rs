@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A host of the backend for one call, none of those that were tried as long as there is another.
 ///
@@ -147,7 +146,8 @@ pub async fn exchange(
         ) {
             (Ok(mut sent), Some(retry)) => {
                 let status = sent.incoming.status.as_u16();
-                let Some(wait) = retry.after_status(tries, status, repeatable) else {
+                let Some(wait) = retry.after_status(tries, status, repeatable, deadline.left())
+                else {
                     if short.is_some() {
                         sent.incoming.set_deadline(deadline);
                     }
@@ -162,8 +162,8 @@ pub async fn exchange(
                     error: &error,
                     repeatable,
                 };
-                let over = later || deadline.left() == Some(Duration::ZERO);
-                let Some(wait) = (!over).then(|| retry.after(tries, failure)).flatten() else {
+                let again = || retry.after(tries, failure, deadline.left());
+                let Some(wait) = (!later).then(again).flatten() else {
                     return Err(error);
                 };
                 wait

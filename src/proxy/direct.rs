@@ -19,7 +19,6 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 thread_local! {
     static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -99,9 +98,11 @@ pub async fn exchange(
         let answer = answer
             .map_err(|error| Error::from(error.wrap(&backend.method, &seat.target().url(&path))));
         let wait = retry.and_then(|retry| match &answer {
-            Ok(incoming) => retry.after_status(tries, incoming.status.as_u16(), repeatable),
-            Err(_) if deadline.left() == Some(Duration::ZERO) => None,
-            Err(error) => retry.after(tries, Failure { error, repeatable }),
+            Ok(incoming) => {
+                let status = incoming.status.as_u16();
+                retry.after_status(tries, status, repeatable, deadline.left())
+            }
+            Err(error) => retry.after(tries, Failure { error, repeatable }, deadline.left()),
         });
         let Some(wait) = wait else { break answer };
         tokio::time::sleep(wait).await;
