@@ -108,6 +108,48 @@ fn the_queue_is_left_after_its_time() {
 }
 
 #[test]
+fn nobody_waits_longer_for_a_place_than_the_endpoint_has_for_its_answer() {
+    for encoding in PLANS {
+        let origin = patient();
+        let bounds = json!({"max_calls": 1, "queue": 5, "queue_timeout": "1h"});
+        let mut file = config(encoding, &origin, &bounds);
+        file["endpoints"][1]["timeout"] = json!("100ms");
+        let gateway = Gateway::native(file);
+        let _held = waiting(&gateway, "/x");
+        origin.wait_for(1);
+        assert_refused(&gateway.get("/y"));
+        assert_eq!(origin.requests().len(), 1, "{encoding}");
+    }
+}
+
+#[test]
+fn nothing_is_asked_for_those_who_left_the_queue() {
+    for encoding in PLANS {
+        let origin = patient();
+        let bounds = json!({"max_calls": 1, "queue": 5, "queue_timeout": "1h"});
+        let gateway = Gateway::native(config(encoding, &origin, &bounds));
+        let held = waiting(&gateway, "/x");
+        origin.wait_for(1);
+        let mut gone: Vec<Client> = (0..3).map(|_| waiting(&gateway, "/x")).collect();
+        let waits = |most: u64| {
+            let stats = gateway.internal("/__stats").json();
+            (stats["concurrency"][0]["waiting"] == most).then_some(())
+        };
+        eventually("the queue", || waits(3));
+        gone.clear();
+        eventually("their end", || {
+            let log = gateway.stdout();
+            (log.matches("client_gone").count() == 3).then_some(())
+        });
+        drop(held);
+        assert_eq!(gateway.get("/y").status(), 200, "{encoding}");
+        let paths = origin.requests();
+        let paths: Vec<&str> = paths.iter().map(|one| one.path()).collect();
+        assert_eq!(paths, ["/x", "/y"], "{encoding}");
+    }
+}
+
+#[test]
 fn without_memory_requests_are_turned_away_and_health_is_not() {
     let origin = Origin::json("{}");
     let mut file = config("no-op", &origin, &json!({"max_calls": 100}));

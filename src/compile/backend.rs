@@ -82,7 +82,12 @@ pub fn compile(
     let retry = hosts::retry(written, &draft, &hosts, scope.dialect);
     warn_encoding(written, scope);
     let shadow = draft.shadow;
-    let gates = gates(&mut draft, (written, place), &service, scope.dialect);
+    let gates = gates(
+        &mut draft,
+        (written, place),
+        (&service, endpoint.timeout),
+        scope.dialect,
+    );
     let backend = Backend {
         meters: scope.shared.metrics.backend(&service),
         service: service.into(),

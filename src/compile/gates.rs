@@ -8,12 +8,13 @@ use crate::config;
 use crate::gateway::gate::{Gate, Gates};
 use crate::traffic::breaker::{Breaker, Held};
 use crate::traffic::overload::{Concurrency, Limit};
+use std::time::Duration;
 
-/// The gates of a backend, outermost first.
+/// The gates of a backend, outermost first; `timeout` is its endpoint's.
 pub fn gates(
     draft: &mut BackendDraft,
     (written, place): (&config::Backend, &Place<'_>),
-    service: &str,
+    (service, timeout): (&str, Duration),
     dialect: Dialect,
 ) -> Box<Gates> {
     let mut gates: Vec<Box<dyn Gate>> = Vec::new();
@@ -39,7 +40,7 @@ pub fn gates(
             .env
             .kept
             .get_or(&key, || Concurrency::new(service, bounds));
-        gates.push(Box::new(Limit(calls)));
+        gates.push(Box::new(Limit::new(calls, timeout)));
     }
     gates.into()
 }

@@ -224,7 +224,15 @@ impl Visit<'_> {
         };
         x.ctx.backend = Some(0);
         x.upload.count(self.fed.data).map_err(Error::from)?;
-        let mut passage = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await?;
+        let entering = pin!(Passage::enter(&backend.gates, Caller::of(&x.ctx)));
+        // Nobody waits in a queue for a client that has gone.
+        let mut passage = match self.body.done() {
+            true => {
+                let entered = self.line.while_there(entering).await;
+                entered.ok_or_else(|| Error::from(Reason::ClientGone))??
+            }
+            false => entering.await?,
+        };
         let streamed = self.stream(x, (endpoint, backend), &mut passage).await;
         passage.leave(match &streamed {
             Ok(_) => Ok(self.status),
@@ -275,11 +283,7 @@ impl Visit<'_> {
                 Err(Failed::Before(error)) => error,
                 outcome => return outcome,
             };
-            let left = started.elapsed() < endpoint.timeout;
-            let wait = again
-                .as_mut()
-                .filter(|_| left)
-                .and_then(|again| again.after(&failed));
+            let wait = again.as_mut().and_then(|again| again.after(&failed));
             let Some(wait) = wait else {
                 return Err(failed.into());
             };

@@ -61,7 +61,9 @@ pub async fn serve(
         return Err(Error::from(Reason::Internal).into());
     };
     x.ctx.backend = Some(0);
-    let mut passage = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await?;
+    let entering = pin!(Passage::enter(&backend.gates, Caller::of(&x.ctx)));
+    // Nobody waits in a queue for a client that has gone.
+    let mut passage = unless_gone(session, entering).await??;
     let served = passing(session, x, (endpoint, backend), &mut passage).await;
     let status = passage.status();
     passage.leave(match &served {

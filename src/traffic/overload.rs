@@ -201,11 +201,22 @@ fn ask(of: &Arc<Concurrency>, caller: Caller) -> Asked {
 
 /// The calls of a backend as its gate.
 #[derive(Clone, Debug)]
-pub struct Limit(pub Arc<Concurrency>);
+pub struct Limit {
+    /// They.
+    of: Arc<Concurrency>,
+    /// How long one of this gate may wait.
+    patience: Duration,
+}
 
 impl Limit {
+    /// The gate of an endpoint that has `timeout` for its calls: nobody waits longer than that.
+    pub fn new(of: Arc<Concurrency>, timeout: Duration) -> Self {
+        let patience = of.bounds.patience.min(timeout);
+        Self { of, patience }
+    }
+
     async fn wait(&self, mut receiver: Receiver<Slot>) -> Result<u64, Error> {
-        let given = tokio::time::timeout(self.0.bounds.patience, &mut receiver).await;
+        let given = tokio::time::timeout(self.patience, &mut receiver).await;
         let slot = match given {
             Ok(given) => given.ok(),
             Err(_) => {
@@ -218,7 +229,7 @@ impl Limit {
                 slot.kept();
                 Ok(0)
             }
-            None => Err(self.0.refusal()),
+            None => Err(self.of.refusal()),
         }
     }
 }
@@ -229,10 +240,10 @@ impl Gate for Limit {
     }
 
     fn enter(&self, caller: Caller) -> Step<'_, u64> {
-        match ask(&self.0, caller) {
+        match ask(&self.of, caller) {
             Asked::Taken => Step::Now(Ok(0)),
             Asked::Waits(receiver) => Step::Wait(Box::pin(self.wait(receiver))),
-            Asked::Refused => Step::Now(Err(self.0.refusal())),
+            Asked::Refused => Step::Now(Err(self.of.refusal())),
         }
     }
 
@@ -247,16 +258,16 @@ impl Gate for Limit {
     }
 
     fn leave(&self, _: u64, _: Ending<'_>) {
-        give_back(&self.0);
+        give_back(&self.of);
     }
 
     fn figures(&self) -> Option<Value> {
-        let (running, waiting) = self.0.load();
+        let (running, waiting) = self.of.load();
         Some(json!({
-            "concurrency": self.0.name,
+            "concurrency": self.of.name,
             "calls": running,
             "waiting": waiting,
-            "refused": self.0.refused.load(Ordering::Relaxed),
+            "refused": self.of.refused.load(Ordering::Relaxed),
         }))
     }
 }
@@ -269,6 +280,8 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     fn limit(calls: u32, queue: usize) -> (Vec<Box<dyn Gate>>, Arc<Concurrency>) {
         let bounds = Bounds {
             calls,
@@ -276,7 +289,10 @@ mod tests {
             patience: Duration::from_millis(100),
         };
         let concurrency = Arc::new(Concurrency::new("b", bounds));
-        (vec![Box::new(Limit(Arc::clone(&concurrency)))], concurrency)
+        (
+            vec![Box::new(Limit::new(Arc::clone(&concurrency), HOUR))],
+            concurrency,
+        )
     }
 
     async fn enter(gates: &Gates, caller: Caller) -> Result<Passage<'_>, Error> {
@@ -344,6 +360,22 @@ mod tests {
         assert_eq!(load.load().0, 0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_its_endpoint_has_for_a_call() {
+        let bounds = Bounds {
+            calls: 1,
+            queue: 9,
+            patience: HOUR,
+        };
+        let concurrency = Arc::new(Concurrency::new("b", bounds));
+        let short = Limit::new(Arc::clone(&concurrency), Duration::from_secs(2));
+        let gates: Vec<Box<dyn Gate>> = vec![Box::new(short)];
+        let _first = enter(&gates, Known).await.unwrap();
+        let began = tokio::time::Instant::now();
+        assert!(enter(&gates, Known).await.is_err());
+        assert!(began.elapsed() < Duration::from_secs(3));
+    }
+
     #[tokio::test]
     async fn whoever_leaves_while_waiting_or_with_a_slot_on_the_way_loses_none() {
         let (gates, load) = limit(1, 4);
@@ -370,12 +402,15 @@ mod tests {
         let most = Arc::new(AtomicU32::new(0));
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..200 {
-            let (limit, most) = (Limit(Arc::clone(&concurrency)), Arc::clone(&most));
+            let (limit, most) = (
+                Limit::new(Arc::clone(&concurrency), HOUR),
+                Arc::clone(&most),
+            );
             all.spawn(async move {
                 let gates: Vec<Box<dyn Gate>> = vec![Box::new(limit.clone())];
                 for _ in 0..20 {
                     let passage = enter(&gates, Anonymous).await.unwrap();
-                    most.fetch_max(limit.0.load().0, Ordering::Relaxed);
+                    most.fetch_max(limit.of.load().0, Ordering::Relaxed);
                     tokio::task::yield_now().await;
                     drop(passage);
                 }
