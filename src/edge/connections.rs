@@ -1,9 +1,11 @@
 //! How many connections are open, in all and per address.
+//!
+//! A trusted proxy speaks for many clients: what opens connections in their name is not limited by its address.
 
 use prometheus::IntGauge;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -56,6 +58,7 @@ impl Connections {
         if max_total != 0 && before >= max_total {
             return None;
         }
+        let address = address.map(network);
         if let Some(address) = address.filter(|_| max_per_address != 0) {
             let mut counts = self.shard(address);
             let count = counts.entry(address).or_insert(0);
@@ -75,6 +78,14 @@ impl Connections {
         let [first, ..] = &self.per_address;
         let shard = self.per_address.get(at).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of IPv6 the network of 64 bits: a client has all of its addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -104,6 +115,18 @@ mod tests {
 
     const A: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
     const B: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let all = connections();
+        let from = |text: &str| all.admit(Some(text.parse().unwrap()), 0, 2);
+        let held = [from("2001:db8::1"), from("2001:db8::2")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(from("2001:db8::ffff:1:2:3").is_none());
+        assert!(from("2001:db8:0:1::1").is_some());
+        drop(held);
+        assert!(from("2001:db8::3").is_some());
+    }
 
     #[test]
     fn refuses_the_connection_over_a_limit_and_counts_it_no_longer() {

@@ -98,6 +98,8 @@ impl Door {
 
     fn admit(&self, gateway: &Gateway, address: Option<IpAddr>) -> Option<Permit> {
         let limits = &gateway.service.limits;
+        let rules = &gateway.service.client_ip;
+        let address = address.filter(|address| !rules.is_proxy(*address));
         let cap = |limit: usize| if limit == usize::MAX { 0 } else { limit };
         self.connections.admit(
             address,

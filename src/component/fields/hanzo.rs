@@ -59,7 +59,7 @@ const LIMITS: &[Field] = &[
     field(
         "max_connections_per_address",
         Size,
-        "Connections of one address.",
+        "Connections of one address, or of one network of 64 bits of IPv6; proxies of `router.trusted_proxies` have no such bound.",
     ),
 ];
 
