@@ -188,6 +188,23 @@ fn after_its_time_one_probe_finds_out_and_a_good_one_closes_it() {
 }
 
 #[test]
+fn changes_are_logged_in_native_unless_the_file_says_no() {
+    let (origin, _) = moody(500);
+    let of = |extra: Value| {
+        let mut breaker = json!({"interval": 60, "timeout": 600, "max_errors": 0, "name": "b"});
+        let all = breaker.as_object_mut().unwrap();
+        all.extend(extra.as_object().unwrap().clone());
+        let gateway = Gateway::native(one("json", &origin.url(), &breaker));
+        gateway.get("/x");
+        assert_open(&gateway.get("/x"));
+        gateway.stop().stdout
+    };
+    let change = "circuit breaker went from closed to open";
+    assert!(of(json!({})).contains(change));
+    assert!(!of(json!({"log_status_change": false})).contains(change));
+}
+
+#[test]
 fn a_probe_under_way_keeps_all_others_out() {
     let (tap, begun) = feed();
     let begun = std::sync::Mutex::new(Some(begun));

@@ -99,7 +99,9 @@ const BREAKER: &[Field] = &[
         "Its name in logs and metrics; the backend's first host when absent.",
     )
     .differs("in native, backends of one name at the same hosts share one breaker"),
-    field("log_status_change", Flag, "Log when it opens and closes.").or("false"),
+    field("log_status_change", Flag, "Log when it opens and closes.")
+        .or("false")
+        .differs("native logs it unless this is false"),
 ];
 
 const BREAKER_HTTP: &[Field] = &[
@@ -118,7 +120,9 @@ const BREAKER_HTTP: &[Field] = &[
     )
     .must(),
     field("name", Text, "A name for logs."),
-    field("log_status_change", Flag, "Log when it opens and closes.").or("false"),
+    field("log_status_change", Flag, "Log when it opens and closes.")
+        .or("false")
+        .differs("native logs it unless this is false"),
 ];
 
 const OTEL_STORE: &[Field] = &[

@@ -2,7 +2,7 @@
 //!
 //! Differs from KrakenD, in native: a 5xx that is passed on and a body that breaks off count, a client's mistakes do
 //! not; backends of one name at the same hosts share one breaker, and it survives a reload that leaves its settings
-//! alone; settings that would leave it off refuse the file. In both dialects there is a metric of its state.
+//! alone; changes are written to the log unless the file says no; settings that would leave it off refuse the file. In both dialects there is a metric of its state.
 
 pub mod http;
 
@@ -61,7 +61,8 @@ fn read(
     let (name, log) = match dialect {
         Dialect::Native => (
             s.string_or("name", ""),
-            s.bool_or("log_status_change", false),
+            // The contract's section 8; KrakenD is silent unless told otherwise.
+            s.bool_or("log_status_change", true),
         ),
         Dialect::Krakend => {
             let text = s.value("name").and_then(Value::as_str).unwrap_or_default();
