@@ -17,8 +17,10 @@ pub enum Ending<'a> {
     Answered(u16),
     /// It failed; with the backend's status when there was a head.
     Failed(&'a Error, Option<u16>),
-    /// Nobody waits for it any more: it says nothing of the backend.
+    /// Nobody waits for it any more, before the backend said anything.
     Gone,
+    /// Nobody waits for it any more; it had begun to answer with this status.
+    Left(u16),
 }
 
 /// Who waits for a call, as far as gates care.
@@ -125,10 +127,14 @@ impl Passes {
 
     /// The call is over. What is given back is not given back again.
     pub fn leave(&mut self, gates: &Gates, ending: Ending<'_>) {
+        let ending = match (ending, self.status) {
+            (Ending::Gone, Some(status)) => Ending::Left(status),
+            _ => ending,
+        };
         if let Some(host) = self.host.take() {
             match ending {
-                Ending::Answered(500..) => host.bad(),
-                Ending::Answered(_) => host.good(),
+                Ending::Answered(500..) | Ending::Left(500..) => host.bad(),
+                Ending::Answered(_) | Ending::Left(_) => host.good(),
                 Ending::Failed(error, _) if of_backend(error.reason) => host.bad(),
                 Ending::Failed(_, Some(500..)) => host.bad(),
                 Ending::Failed(_, Some(_)) => host.good(),
@@ -285,6 +291,7 @@ mod tests {
                 Ending::Answered(status) => format!("answered {status}"),
                 Ending::Failed(error, status) => format!("{} {status:?}", error.reason.word()),
                 Ending::Gone => "gone".to_owned(),
+                Ending::Left(status) => format!("left {status}"),
             };
             self.write(format!("{pass} {ending}"));
         }
@@ -329,6 +336,18 @@ mod tests {
         passage.leave(Err(&Error::from(Reason::ClientGone)));
         drop(passage);
         assert_eq!(*book.lock().unwrap(), ["1 gone", "1 gone"]);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_an_answer_that_has_begun_says_that_it_had() {
+        let (gates, book) = gates(&[false]);
+        let mut passage = Passage::enter(&gates, Caller::Anonymous).await.unwrap();
+        passage.saw(200);
+        drop(passage);
+        let mut passage = Passage::enter(&gates, Caller::Anonymous).await.unwrap();
+        passage.saw(503);
+        passage.leave(Err(&Error::from(Reason::ClientGone)));
+        assert_eq!(*book.lock().unwrap(), ["1 left 200", "1 left 503"]);
     }
 
     #[tokio::test]

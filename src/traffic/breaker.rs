@@ -287,6 +287,10 @@ impl Judge {
     pub fn ended(&self, ending: Ending<'_>) -> Verdict {
         match ending {
             Ending::Gone => Verdict::Nothing,
+            // A stream mostly ends so: whoever had begun to answer works, as far as anybody can tell. KrakenD ignores
+            // whatever a client gave up.
+            Ending::Left(_) if self.dialect == Dialect::Krakend => Verdict::Nothing,
+            Ending::Left(status) => self.status(status),
             Ending::Answered(status) => self.status(status),
             Ending::Failed(error, status) => self.failed(error, status),
         }

@@ -306,6 +306,15 @@ fn each_dialect_has_its_own_failures() {
 }
 
 #[test]
+fn who_leaves_an_answer_that_has_begun_breaks_the_row_of_failures_in_native() {
+    let left = |dialect, status| judge(dialect, None).ended(Ending::Left(status));
+    assert_eq!(left(Dialect::Native, 200), Verdict::Success);
+    assert_eq!(left(Dialect::Native, 404), Verdict::Success);
+    assert_eq!(left(Dialect::Native, 503), Verdict::Failure);
+    assert_eq!(left(Dialect::Krakend, 503), Verdict::Nothing);
+}
+
+#[test]
 fn a_list_of_statuses_decides_in_both_dialects() {
     let error = Error::from(Reason::BackendStatus);
     for dialect in [Dialect::Native, Dialect::Krakend] {
