@@ -256,7 +256,12 @@ impl Pool {
 
     fn by_key(&self, key: u64, accept: impl Fn(usize) -> bool) -> Option<usize> {
         let mut best = None;
+        // A host without a share gets nothing, as by every other rule; hosts that all have none are alike.
+        let any = self.seats.iter().any(|seat| seat.weight > 0);
         for (at, seat) in self.seats.iter().enumerate() {
+            if any && seat.weight == 0 {
+                continue;
+            }
             let wish = rule::wish(key, seat.hash, seat.weight);
             if best.is_none_or(|(_, most)| wish > most) && accept(at) {
                 best = Some((at, wish));
@@ -433,6 +438,24 @@ mod tests {
             assert_eq!(counts.get("b"), None, "{rule:?}");
             let share = counts["a"] as f64 / 6_000.0;
             assert!((share - 0.5).abs() < 0.05, "{rule:?} {share}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_share_gets_nothing_even_when_the_others_are_down() {
+        for rule in RULES {
+            let pool = pool(&[("a", 1), ("b", 0), ("c", 1)], rule);
+            down(&pool, 0);
+            down(&pool, 2);
+            let mut met = counts(&pool, 200);
+            for _ in 0..50 {
+                let mut tried = Tried::default();
+                for _ in 0..3 {
+                    let lent = pool.pick(fastrand::u64(..), &mut tried).unwrap();
+                    *met.entry(name(&lent)).or_default() += 1;
+                }
+            }
+            assert_eq!(met.get("b"), None, "{rule:?}");
         }
     }
 
