@@ -95,6 +95,15 @@ fn parts(
             }),
         }
     }
+    for (at, share) in shares.iter().enumerate() {
+        if share.is_none() {
+            let message = format!("backend {at} has no share: no request meets it");
+            let hint = "write one share for each backend; a weight of 0 says that this is meant";
+            let pointer = splitting.pointer.clone();
+            let problem = Problem::warning(Code::MissingKey, pointer, message);
+            report.push(problem.hint(hint));
+        }
+    }
     let mut seen: Vec<u64> = Vec::new();
     let parts = backends.iter().zip(shares).enumerate();
     let parts = parts.map(|(at, (backend, share))| {
