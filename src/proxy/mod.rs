@@ -92,6 +92,13 @@ impl Exchange {
     }
 }
 
+impl Drop for Exchange {
+    /// Whatever ended the request without its last phase, a breaker's probe and a place at a backend are given back.
+    fn drop(&mut self) {
+        phases::give_back(self, None);
+    }
+}
+
 impl Proxy {
     /// A proxy over the live snapshot.
     pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, draining: Arc<AtomicBool>) -> Self {

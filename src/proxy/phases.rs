@@ -442,7 +442,7 @@ async fn before_call(x: &mut Exchange, backend: &Backend) -> Result<(), Error> {
 }
 
 /// The call is over: what its gates gave goes back to them.
-fn give_back(x: &mut Exchange, status: Option<u16>) {
+pub(super) fn give_back(x: &mut Exchange, status: Option<u16>) {
     if x.upstream.passes.is_empty() {
         return;
     }
