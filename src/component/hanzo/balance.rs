@@ -3,7 +3,7 @@
 //! KrakenD picks any host, good or bad. Native leaves hosts out that fail in a row, without this namespace too, where a
 //! backend has several; the krakend dialect does so only where this namespace stands.
 
-use super::is_cookie_name;
+use super::{is_cookie_name, is_fraction};
 use crate::base::{Code, Dialect, Problem};
 use crate::component::{BackendDraft, Balancing, Component};
 use crate::config::settings::Settings;
@@ -12,6 +12,7 @@ use crate::gateway::health::ProbeOptions;
 use crate::net::Balance;
 use crate::net::balance::Outliers;
 use http::HeaderName;
+use serde_json::Value;
 
 /// The table line.
 pub const COMPONENT: Component = Component {
@@ -72,6 +73,8 @@ fn weights(s: &mut Settings<'_>) -> Vec<u32> {
     let bad = written
         .iter()
         .any(|weight| !(0..=HEAVIEST).contains(weight));
+    let list = s.value("weights").and_then(Value::as_array);
+    let bad = bad || list.is_some_and(|list| list.iter().any(is_fraction));
     if bad || !written.is_empty() && written.iter().all(|weight| *weight == 0) {
         s.error_hint(
             "weights",
@@ -164,7 +167,7 @@ fn probe(s: &mut Settings<'_>) -> ProbeOptions {
 mod tests {
     use super::*;
     use crate::base::Report;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn built(value: &Value) -> (Balancing, bool) {
         let (mut report, mut draft) = (Report::default(), BackendDraft::default());
@@ -198,6 +201,7 @@ mod tests {
             json!({"hash": {"cookie": "a", "header": "b"}}),
             json!({"weights": [-1, 1]}),
             json!({"weights": [0, 0]}),
+            json!({"weights": [2.5, 1]}),
             json!({"all_down": "panic"}),
             json!({"outliers": {"ejection": "0s"}}),
             json!({"outliers": {"ejection": "10m"}}),

@@ -15,6 +15,7 @@ pub mod split;
 use crate::base::Code;
 use crate::config::settings::Settings;
 use crate::gateway::health::ProbeOptions;
+use serde_json::Value;
 use std::time::Duration;
 
 /// The shortest distance of two probes.
@@ -90,6 +91,11 @@ fn parse_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// Whether a value is a number with a fraction, which a reader of whole numbers would cut off.
+fn is_fraction(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| number.fract() != 0.0)
 }
 
 /// Whether a text is a name of a cookie (RFC 6265 section 4.1.1).

@@ -1,7 +1,7 @@
 //! `hanzo/split` – one of an endpoint's backends answers instead of all: canaries and A/B tests by weight, by a header
 //! field, and with callers that stay where they are. KrakenD has nothing like it.
 
-use super::is_cookie_name;
+use super::{is_cookie_name, is_fraction};
 use crate::base::{Code, Dialect, Problem};
 use crate::component::{Component, EndpointDraft, Share, Splitting};
 use crate::config::settings::Settings;
@@ -50,8 +50,8 @@ fn build(s: &mut Settings<'_>, draft: &mut EndpointDraft, _: Dialect) -> Result<
 fn share(s: &mut Settings<'_>, name: Option<String>) -> Share {
     s.known(&["weight", "match"]);
     let weight = s.unsigned("weight").unwrap_or(0);
-    if weight > HEAVIEST {
-        let message = format!("weight is a number from 0 to {HEAVIEST}");
+    if weight > HEAVIEST || s.value("weight").is_some_and(is_fraction) {
+        let message = format!("weight is a whole number from 0 to {HEAVIEST}");
         s.error("weight", Code::OutOfRange, message);
     }
     let when = s.object("match").and_then(|mut s| {
@@ -136,6 +136,7 @@ mod tests {
             json!({}),
             json!({"backends": [{"weight": 0}]}),
             json!({"backends": [{"weight": -1}, {"weight": 1}]}),
+            json!({"backends": [{"weight": 99.5}, {"weight": 0.5}]}),
             json!({"backends": [{"weight": 1, "match": {}}]}),
             json!({"backends": [{"weight": 1, "match": {"header": "a b"}}]}),
             json!({"backends": [{"weight": 1}], "sticky": {}}),
