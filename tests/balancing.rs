@@ -462,6 +462,24 @@ fn no_try_is_waited_for_that_comes_too_late() {
 }
 
 #[test]
+fn a_backend_that_says_when_to_come_back_is_not_asked_before_unless_it_has_another_host() {
+    let busy = || Origin::serve(|exchange| exchange.answer(503, &[("retry-after", "30")], "{}"));
+    for encoding in PLANS {
+        let extra = json!({
+            "hanzo/retry": {"statuses": [503], "tries": 5, "least": 100, "back_off": "1ms"},
+            "backend/http": {"return_error_code": true}
+        });
+        let (one, other) = (busy(), busy());
+        let gateway = Gateway::native(config(encoding, &hosts(&[&one]), &extra));
+        assert_eq!(gateway.get("/x").status(), 503);
+        assert_eq!(share(&one), 1, "{encoding}");
+        let gateway = Gateway::native(config(encoding, &hosts(&[&one, &other]), &extra));
+        assert_eq!(gateway.get("/x").status(), 503);
+        assert_eq!((share(&one), share(&other)), (2, 1), "{encoding}");
+    }
+}
+
+#[test]
 fn a_host_without_a_share_gets_nothing_by_a_key_either() {
     let idle = Origin::json("{}");
     let extra = json!({

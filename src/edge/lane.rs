@@ -258,6 +258,7 @@ impl Visit<'_> {
                 tries: 0,
                 repeatable: self.body.done() && backend.method.is_idempotent(),
                 until: started.checked_add(endpoint.timeout),
+                others: true,
                 wait: None,
             }
         });
@@ -278,6 +279,7 @@ impl Visit<'_> {
             };
             if let Some(again) = &mut again {
                 again.tries += 1;
+                again.others = backend.hosts.has_others(tried);
             }
             let failed = match self.pass(x, &way, passage, again.as_mut()).await {
                 Err(Failed::Before(error)) => error,
@@ -535,6 +537,8 @@ struct Again<'r> {
     repeatable: bool,
     /// When there is no time left.
     until: Option<Instant>,
+    /// Whether there are hosts that were not tried.
+    others: bool,
     /// An answer was not taken: the wait before the next try.
     wait: Option<Duration>,
 }
@@ -553,11 +557,15 @@ impl Again<'_> {
         Some(until.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether an answer of this status is passed over for another one.
-    fn after_status(&mut self, status: u16) -> bool {
+    /// Whether an answer of this status and head is passed over for another one.
+    fn after_status(&mut self, status: u16, head: &[u8]) -> bool {
+        if !self.retry.statuses.contains(&status) {
+            return false;
+        }
+        let repeatable = self.repeatable && (self.others || !says_when_to_return(head));
         self.wait = self
             .retry
-            .after_status(self.tries, status, self.repeatable, self.left());
+            .after_status(self.tries, status, repeatable, self.left());
         self.wait.is_some()
     }
 
@@ -565,6 +573,15 @@ impl Again<'_> {
         let left = self.repeatable && self.retry.is_left(self.tries);
         self.retry.try_timeout.filter(|_| left)
     }
+}
+
+/// Whether a head has a `Retry-After`.
+fn says_when_to_return(head: &[u8]) -> bool {
+    const NAME: &[u8] = b"retry-after:";
+    head.split(|byte| *byte == b'\n').any(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+    })
 }
 
 /// Who is told that the backend answered.
@@ -605,7 +622,7 @@ impl Answering<'_, '_, '_, '_, '_> {
         let planned = answer::plan(head, &asked, out)?;
         let status = planned.status.as_u16();
         if let Some(again) = &mut self.told.again
-            && again.after_status(status)
+            && again.after_status(status, head)
         {
             out.truncate(start);
             return Err(NetError::new(

@@ -47,7 +47,8 @@ impl Retry {
         may.then(|| self.again(tries, left)).flatten()
     }
 
-    /// The same for an answer with this status.
+    /// The same for an answer with this status. A backend that says when to come back (`Retry-After`) and has no other
+    /// host is not asked again before: to its caller that is not `repeatable`.
     pub fn after_status(
         &self,
         tries: u32,

@@ -19,7 +19,7 @@ use crate::gateway::router::Router;
 use crate::gateway::split::Split;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
-use crate::net::{Client, Pool, Resolver, Scheme, Srv, Target, Transport};
+use crate::net::{Client, Pool, Resolver, Scheme, Srv, Target, Transport, Tried};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
 use std::sync::Arc;
@@ -330,6 +330,16 @@ pub enum Hosts {
     Fixed(Pool),
     /// SRV records.
     Srv(Arc<Srv>),
+}
+
+impl Hosts {
+    /// Whether there are others than those that were tried. Of SRV records it is not known, which counts as yes.
+    pub fn has_others(&self, tried: Tried) -> bool {
+        match self {
+            Self::Fixed(pool) => pool.seats().len() > tried.count() as usize,
+            Self::Srv(_) => true,
+        }
+    }
 }
 
 /// What becomes of an answer whose status is neither 200 nor 201.

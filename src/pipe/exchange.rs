@@ -146,6 +146,8 @@ pub async fn exchange(
         ) {
             (Ok(mut sent), Some(retry)) => {
                 let status = sent.incoming.status.as_u16();
+                let waits = sent.incoming.headers.contains_key(header::RETRY_AFTER);
+                let repeatable = repeatable && (!waits || backend.hosts.has_others(tried));
                 let Some(wait) = retry.after_status(tries, status, repeatable, deadline.left())
                 else {
                     if short.is_some() {

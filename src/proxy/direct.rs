@@ -13,7 +13,7 @@ use crate::proxy::Exchange;
 use crate::proxy::compose::unless_gone;
 use crate::proxy::head::SessionHead;
 use crate::proxy::upload::{SessionBody, Upload};
-use http::Version;
+use http::{Version, header};
 use pingora::proxy::Session;
 use std::cell::Cell;
 use std::pin::pin;
@@ -100,6 +100,8 @@ pub async fn exchange(
         let wait = retry.and_then(|retry| match &answer {
             Ok(incoming) => {
                 let status = incoming.status.as_u16();
+                let waits = incoming.headers.contains_key(header::RETRY_AFTER);
+                let repeatable = repeatable && (!waits || backend.hosts.has_others(tried));
                 retry.after_status(tries, status, repeatable, deadline.left())
             }
             Err(error) => retry.after(tries, Failure { error, repeatable }, deadline.left()),
