@@ -42,7 +42,10 @@ fn limit() -> Box<dyn Gate> {
         queue: 10,
         patience: Duration::from_millis(100),
     };
-    Box::new(Limit(Arc::new(Concurrency::new("bench", bounds))))
+    Box::new(Limit::new(
+        Arc::new(Concurrency::new("bench", bounds)),
+        Duration::from_secs(5),
+    ))
 }
 
 fn pool(rule: Balance, hosts: usize) -> Pool {

@@ -248,12 +248,8 @@ impl Gate for Limit {
     }
 
     fn words(&self) -> String {
-        let Bounds {
-            calls,
-            queue,
-            patience,
-        } = self.0.bounds;
-        let patience = patience.as_secs_f64();
+        let Bounds { calls, queue, .. } = self.of.bounds;
+        let patience = self.patience.as_secs_f64();
         format!("{calls} calls at the same time, {queue} more wait for {patience}s at most")
     }
 
