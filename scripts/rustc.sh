@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # rustc, as cargo calls it (`[build] rustc-wrapper` of .cargo/config.toml), with the recorded profile of a loaded
 # gateway for release builds: what a request passes stands together in memory then, and the rest is out of its way.
 #
@@ -8,6 +8,8 @@
 #
 #   HANZO_PROFILE=off          build without it
 #   HANZO_PROFILE=record:DIR   build a gateway that records one: into DIR, when it ends
+#
+# bash, as plain shells drop the variables with a hyphen in their names by which tests find the binary.
 set -eu
 
 # Only what is optimised as the release profile says; build scripts and macros are not.

@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# cc: the TLS library and the allocator; cmake and make: zlib-ng; python3, curl: tests and suites; redis-server: tests of
+# cc: the TLS library and the allocator; bash: scripts/rustc.sh; cmake and make: zlib-ng; python3, curl: tests and suites; redis-server: tests of
 # limits that several gateways share.
 missing=""
-for tool in cc cmake make python3 curl redis-server; do
+for tool in cc bash cmake make python3 curl redis-server; do
   has "$tool" || missing="$missing $tool"
 done
 
