@@ -5,6 +5,7 @@
 //! calls under way, hosts by a key; hosts that probes or calls found bad are passed over, and come back slowly. When
 //! none is left all of them are tried, unless the file says otherwise: a wrong alarm must not become an outage.
 
+pub mod regions;
 mod rule;
 pub mod seat;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+pub use regions::{Regions, Thresholds};
 pub use rule::{hash, wish};
 pub use seat::{Moment, Outliers, Roster, Standing, Use};
 
@@ -82,26 +84,39 @@ pub struct Pool {
     order: Box<[u32]>,
     options: PoolOptions,
     next: AtomicUsize,
+    /// What the first of its hosts is among those that a request remembers: pools of regions share them.
+    base: usize,
 }
 
 /// Which hosts a request has met already, as bits; those beyond the 64th are not remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tried(u64);
+pub struct Tried {
+    hosts: u64,
+    picks: u32,
+    /// The place of the region of the last one.
+    region: u32,
+}
 
 impl Tried {
     fn has(self, at: usize) -> bool {
-        at < 64 && self.0 & 1 << at != 0
+        at < 64 && self.hosts & 1 << at != 0
     }
 
-    fn add(&mut self, at: usize) {
+    fn mark(&mut self, at: usize) {
         if at < 64 {
-            self.0 |= 1 << at;
+            self.hosts |= 1 << at;
         }
     }
 
-    /// How many.
+    fn add(&mut self, at: usize, region: usize) {
+        self.mark(at);
+        self.picks = self.picks.saturating_add(1);
+        self.region = u32::try_from(region).unwrap_or(u32::MAX);
+    }
+
+    /// How often a host was picked.
     pub const fn count(self) -> u32 {
-        self.0.count_ones()
+        self.picks
     }
 }
 
@@ -111,12 +126,25 @@ pub struct Lent {
     seat: Arc<Seat>,
     at: usize,
     counted: bool,
+    region: usize,
+    /// The region that it is counted in, where there is a bound on those.
+    place: Option<Arc<regions::Place>>,
 }
 
 impl Pool {
     /// A pool of hosts, each with its weight; those of one origin are one host whose weights add up. An empty list
     /// picks nothing. With equal weights the turns are those of the list.
     pub fn new(hosts: Vec<(Target, u32)>, options: PoolOptions, roster: &Arc<Roster>) -> Self {
+        Self::group(hosts, options, (roster, 0), 0)
+    }
+
+    /// The same as one group of a roster; `base` hosts stand in the groups before it.
+    fn group(
+        hosts: Vec<(Target, u32)>,
+        options: PoolOptions,
+        (roster, group): (&Arc<Roster>, usize),
+        base: usize,
+    ) -> Self {
         let mut distinct: Vec<(Target, Box<str>, u32)> = Vec::new();
         let mut turns = Vec::with_capacity(hosts.len());
         let first = hosts.first().map(|(_, weight)| *weight);
@@ -134,7 +162,7 @@ impl Pool {
             turns.push(u32::try_from(at).unwrap_or(u32::MAX));
         }
         let weights: Vec<u32> = distinct.iter().map(|(_, _, weight)| *weight).collect();
-        let standings = roster.enroll(distinct.iter().map(|(_, origin, _)| &**origin));
+        let standings = roster.enroll(group, distinct.iter().map(|(_, origin, _)| &**origin));
         let seats = distinct.into_iter().zip(standings);
         let seats = seats.map(|((target, origin, weight), standing)| {
             Arc::new(Seat {
@@ -155,6 +183,7 @@ impl Pool {
             },
             options,
             next: AtomicUsize::new(fastrand::usize(..)),
+            base,
         }
     }
 
@@ -174,41 +203,65 @@ impl Pool {
             [_] => return None,
             _ => self.choose(key, *tried)?,
         };
-        tried.add(at);
+        self.lend(at, 0, tried)
+    }
+
+    /// Lends a host of this place.
+    fn lend(&self, at: usize, region: usize, tried: &mut Tried) -> Option<Lent> {
         let seat = Arc::clone(self.seats.get(at)?);
+        tried.add(self.base + at, region);
         let counted = self.options.rule == Balance::LeastRequests;
         if counted {
             seat.standing.begun();
         }
-        Some(Lent { seat, at, counted })
+        Some(Lent {
+            seat,
+            at,
+            counted,
+            region,
+            place: None,
+        })
     }
 
     fn choose(&self, key: u64, tried: Tried) -> Option<usize> {
-        let good = match self.options.rule {
-            Balance::RoundRobin => {
+        self.good(key, tried).or_else(|| self.any(key, tried))
+    }
+
+    /// A host that works and was not tried, by the rule; else one that is warming.
+    fn good(&self, key: u64, tried: Tried) -> Option<usize> {
+        let fresh = |at: usize| !self.met(tried, at) && self.usable(at) != Use::Not;
+        let good = match (&*self.seats, self.options.rule) {
+            ([], _) => return None,
+            ([_], _) => return fresh(0).then_some(0),
+            (_, Balance::RoundRobin) => {
                 self.by_turns(tried, || self.next.fetch_add(1, Ordering::Relaxed))
             }
-            Balance::Random => self.by_turns(tried, || fastrand::usize(..)),
-            Balance::LeastRequests => self.less_busy(tried),
-            Balance::Hash => self.by_key(key, |at| !tried.has(at) && self.usable(at) != Use::Not),
+            (_, Balance::Random) => self.by_turns(tried, || fastrand::usize(..)),
+            (_, Balance::LeastRequests) => self.less_busy(tried),
+            (_, Balance::Hash) => self.by_key(key, fresh),
         };
-        if good.is_some() {
-            return good;
+        good.or_else(|| self.scan(fresh))
+    }
+
+    /// A host that does not work and was not tried, as far as those may be; else one that was.
+    fn any(&self, key: u64, tried: Tried) -> Option<usize> {
+        let fresh = |at: usize| self.options.try_all && !self.met(tried, at);
+        match self.options.rule {
+            Balance::Hash => self.by_key(key, fresh),
+            _ => self.scan(fresh),
         }
-        // Those that are warming, then those that are out.
-        let any = |accept: &dyn Fn(usize) -> bool| {
-            let start = fastrand::usize(..self.order.len().max(1));
-            let turns = self.order.iter().cycle().skip(start).take(self.order.len());
-            turns.map(|at| *at as usize).find(|at| accept(*at))
-        };
-        any(&|at| !tried.has(at) && self.usable(at) != Use::Not).or_else(|| {
-            let fresh = |at: usize| self.options.try_all && !tried.has(at);
-            match self.options.rule {
-                Balance::Hash => self.by_key(key, fresh),
-                _ => any(&fresh),
-            }
-            .or_else(|| any(&|at| self.options.try_all || self.usable(at) != Use::Not))
-        })
+        .or_else(|| self.scan(|at| self.options.try_all || self.usable(at) != Use::Not))
+    }
+
+    /// The first host that is accepted, from a random start.
+    fn scan(&self, accept: impl Fn(usize) -> bool) -> Option<usize> {
+        let start = fastrand::usize(..self.order.len().max(1));
+        let turns = self.order.iter().cycle().skip(start).take(self.order.len());
+        turns.map(|at| *at as usize).find(|at| accept(*at))
+    }
+
+    fn met(&self, tried: Tried, at: usize) -> bool {
+        tried.has(self.base + at)
     }
 
     fn usable(&self, at: usize) -> Use {
@@ -236,13 +289,13 @@ impl Pool {
         let turns = self.order.len().min(16);
         (0..turns)
             .filter_map(|_| self.turn(number()))
-            .find(|at| !tried.has(*at) && self.takes(*at))
+            .find(|at| !self.met(tried, *at) && self.takes(*at))
     }
 
     fn less_busy(&self, tried: Tried) -> Option<usize> {
         let one = self.by_turns(tried, || fastrand::usize(..))?;
         let mut others = tried;
-        others.add(one);
+        others.mark(self.base + one);
         let other = self.by_turns(others, || fastrand::usize(..));
         let busy = |at: usize| {
             let seat = self.seats.get(at);
@@ -336,6 +389,11 @@ impl Lent {
     pub fn at(&self) -> usize {
         self.at
     }
+
+    /// The place of its region in the order of those, the first one without any.
+    pub fn region(&self) -> usize {
+        self.region
+    }
 }
 
 impl std::ops::Deref for Lent {
@@ -350,6 +408,9 @@ impl Drop for Lent {
     fn drop(&mut self) {
         if self.counted {
             self.seat.standing.over();
+        }
+        if let Some(place) = &self.place {
+            place.left();
         }
     }
 }

@@ -2,7 +2,8 @@
 //! probes have said of it.
 //!
 //! A host leaves the pool when probes say that it is down, or when calls to it fail in a row (ejection); it comes
-//! back after its time or with the first good probe, with a growing share. Never more than half of a pool is ejected: what fails everywhere is no fault of a host.
+//! back after its time or with the first good probe, with a growing share. Never more than half of a pool is ejected:
+//! what fails everywhere is no fault of a host. A pool whose hosts stand in groups (regions) may lose all of one group while another stands.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,7 +154,8 @@ impl Standing {
             && now < self.until.load(Ordering::Relaxed)
     }
 
-    fn is_out(&self, now: Moment) -> bool {
+    /// Whether it is out for one reason or the other.
+    pub fn is_out(&self, now: Moment) -> bool {
         self.is_down() || self.is_ejected(now)
     }
 
@@ -207,7 +209,24 @@ impl Standing {
 #[derive(Debug, Default)]
 pub struct Roster {
     rules: Outliers,
-    members: Mutex<Vec<(Box<str>, Arc<Standing>)>>,
+    members: Mutex<Vec<Member>>,
+}
+
+/// One host of a roster.
+#[derive(Debug)]
+struct Member {
+    origin: Box<str>,
+    standing: Arc<Standing>,
+    /// Which of the groups that stand in for each other.
+    group: usize,
+}
+
+/// How many hosts of a group there are, and how many of them are out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    group: usize,
+    hosts: usize,
+    out: usize,
 }
 
 impl Roster {
@@ -219,22 +238,34 @@ impl Roster {
         }
     }
 
-    /// Makes these the members, each with what is known of it; in their order.
-    pub fn enroll<'o>(&self, origins: impl Iterator<Item = &'o str>) -> Vec<Arc<Standing>> {
+    /// Makes these the members of a group, each with what is known of it; in their order. A pool without groups is
+    /// the group 0.
+    pub fn enroll<'o>(
+        &self,
+        group: usize,
+        origins: impl Iterator<Item = &'o str>,
+    ) -> Vec<Arc<Standing>> {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = std::mem::take(&mut *members);
+        let all = std::mem::take(&mut *members);
+        let (known, others): (Vec<Member>, Vec<Member>) =
+            all.into_iter().partition(|member| member.group == group);
+        *members = others;
+        let from = members.len();
         for origin in origins {
+            let fresh = members.get(from..).unwrap_or_default();
             let standing = known
                 .iter()
-                .chain(&*members)
-                .find(|(own, _)| &**own == origin);
-            let standing = standing.map(|(_, standing)| Arc::clone(standing));
-            members.push((origin.into(), standing.unwrap_or_default()));
+                .chain(fresh)
+                .find(|member| &*member.origin == origin);
+            let standing = standing.map(|member| Arc::clone(&member.standing));
+            members.push(Member {
+                origin: origin.into(),
+                standing: standing.unwrap_or_default(),
+                group,
+            });
         }
-        members
-            .iter()
-            .map(|(_, standing)| Arc::clone(standing))
-            .collect()
+        let fresh = members.get(from..).unwrap_or_default();
+        fresh.iter().map(|one| Arc::clone(&one.standing)).collect()
     }
 
     /// A call that this member answered well.
@@ -255,16 +286,45 @@ impl Roster {
         }
         // Rare: a lock, so that two hosts do not leave on one look at the others.
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut distinct: Vec<&Arc<Standing>> = Vec::with_capacity(members.len());
-        for (_, one) in &*members {
-            if !distinct.iter().any(|known| Arc::ptr_eq(known, one)) {
-                distinct.push(one);
-            }
-        }
-        let out = distinct.iter().filter(|one| one.is_out(now)).count();
-        let may = !standing.is_out(now) && (out + 1) * 2 <= distinct.len();
+        let may = !standing.is_out(now) && may_leave(&members, standing, now);
         may.then(|| standing.eject(&self.rules, now))
     }
+}
+
+/// Whether a host may be put out: half of its group stays, or another group of which half is in.
+fn may_leave(members: &[Member], standing: &Standing, now: Moment) -> bool {
+    let mut seen: Vec<&Arc<Standing>> = Vec::with_capacity(members.len());
+    let mut tallies: Vec<Tally> = Vec::new();
+    let mut own = 0;
+    for member in members {
+        if std::ptr::eq(&*member.standing, standing) {
+            own = member.group;
+        }
+        if seen
+            .iter()
+            .any(|known| Arc::ptr_eq(known, &member.standing))
+        {
+            continue;
+        }
+        seen.push(&member.standing);
+        let group = member.group;
+        let at = tallies.iter().position(|tally| tally.group == group);
+        let at = at.unwrap_or_else(|| {
+            tallies.push(Tally {
+                group,
+                ..Tally::default()
+            });
+            tallies.len() - 1
+        });
+        if let Some(tally) = tallies.get_mut(at) {
+            tally.hosts += 1;
+            tally.out += usize::from(member.standing.is_out(now));
+        }
+    }
+    tallies.iter().any(|tally| match tally.group == own {
+        true => (tally.out + 1) * 2 <= tally.hosts,
+        false => tally.out * 2 <= tally.hosts && tally.out < tally.hosts,
+    })
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -285,7 +345,7 @@ mod tests {
             longest: Duration::from_secs(60),
         });
         let names: Vec<String> = (0..hosts).map(|host| host.to_string()).collect();
-        let all = roster.enroll(names.iter().map(String::as_str));
+        let all = roster.enroll(0, names.iter().map(String::as_str));
         (roster, all)
     }
 
@@ -356,8 +416,8 @@ mod tests {
     #[test]
     fn what_is_known_of_a_host_stays_while_others_come_and_go() {
         let roster = Roster::new(Outliers::default());
-        let before = roster.enroll(["a", "b"].into_iter());
-        let after = roster.enroll(["c", "b", "b"].into_iter());
+        let before = roster.enroll(0, ["a", "b"].into_iter());
+        let after = roster.enroll(0, ["c", "b", "b"].into_iter());
         assert!(Arc::ptr_eq(&before[1], &after[1]));
         assert!(Arc::ptr_eq(&after[1], &after[2]));
         assert!(!Arc::ptr_eq(&before[0], &after[0]));
@@ -388,6 +448,22 @@ mod tests {
         host.usable(SLOW, || 0);
         roster.good(host, || 6 * SECOND);
         assert_eq!(host.usable(SLOW, || 6 * SECOND), Use::Partly(0.6));
+    }
+
+    #[test]
+    fn a_group_may_be_put_out_as_a_whole_while_another_stands() {
+        let (roster, _) = roster(0);
+        let here = roster.enroll(0, ["a", "b"].into_iter());
+        let there = roster.enroll(1, ["c"].into_iter());
+        assert!(here.iter().all(|one| fail(&roster, one, 0).is_some()));
+        assert_eq!(fail(&roster, &there[0], 0), None, "nobody else is left");
+        let (roster, _) = self::roster(0);
+        let here = roster.enroll(0, ["a"].into_iter());
+        let there = roster.enroll(1, ["c"].into_iter());
+        there[0].probed(false, 0);
+        assert_eq!(fail(&roster, &here[0], 0), None, "the other is down");
+        let again = roster.enroll(0, ["a", "d"].into_iter());
+        assert!(Arc::ptr_eq(&here[0], &again[0]));
     }
 
     #[test]
