@@ -46,6 +46,7 @@ mod overload;
 mod pipe;
 mod ratelimit;
 mod readers;
+mod regions;
 mod routing;
 mod secrets;
 mod security;

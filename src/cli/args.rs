@@ -86,6 +86,9 @@ pub struct Input {
     /// Which requests may take the fast lane, over the file's hanzo/edge [env: HANZO_GATEWAY_LANE]
     #[arg(long, value_enum)]
     pub lane: Option<Lane>,
+    /// The region that the gateway is in, over the file's hanzo/regions [env: HANZO_REGION]
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
 }
 
 /// `run`.

@@ -32,6 +32,7 @@ pub fn diff(args: &Diff, krakend: bool) -> u8 {
             config: Some(path.to_owned()),
             compat: args.compat,
             lane: None,
+            region: None,
         };
         input::load(&input, krakend, None, &shared, false)
     };

@@ -250,6 +250,10 @@ impl Page<'_> {
                 self.line(9, &printable(&secret::query_masked(url)), None);
             }
         }
+        if let Some((text, place)) = &call.regions {
+            let text = format!("regions: {}", printable(text));
+            self.line(7, &text, place.as_ref());
+        }
         for (text, place) in &call.guards {
             self.line(7, &format!("guard: {}", printable(text)), place.as_ref());
         }
@@ -446,6 +450,7 @@ fn call(source: &Source, call: &CallPlan) -> Value {
         "dropped_query": dropped(&call.dropped_query),
         "answer": pairs(source, &call.answer),
         "missing": pairs(source, &call.missing),
+        "regions": call.regions.as_ref().map(|(text, _)| text),
         "refused": call.refused.map(crate::base::Reason::word),
     })
 }

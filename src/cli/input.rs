@@ -2,7 +2,8 @@
 //!
 //! KrakenD knows one language and no default file; here the dialect is the flag's, else
 //! `HANZO_COMPAT`'s, else the name's that was called (`krakend`), else the file's `hanzo/compat`. The lane
-//! is the flag's, else `HANZO_GATEWAY_LANE`'s, else the file's `hanzo/edge`.
+//! is the flag's, else `HANZO_GATEWAY_LANE`'s, else the file's `hanzo/edge`; the region the flag's, else
+//! `HANZO_REGION`'s, else the file's `hanzo/regions`.
 
 use crate::base::{Code, Dialect, Problem, Report};
 use crate::cli::args::{self, Compat, Input};
@@ -112,6 +113,11 @@ pub fn load_in(
     report.problems.extend(found.problems);
     if let Some(document) = document.as_mut() {
         document.service.debug_endpoint |= debug && dialect == Dialect::Krakend;
+        document.service.region = input
+            .region
+            .as_deref()
+            .or_else(|| variable(env, "HANZO_REGION"))
+            .map(str::to_owned);
         document.service.fast_lane = lane.map(|lane| lane == Lane::Auto);
     }
     let compiled = document
@@ -339,6 +345,7 @@ mod tests {
             config: Some(path),
             compat,
             lane: None,
+            region: None,
         };
         load_in(&env, &input, krakend, None, &Shared::new(1).unwrap(), false)
     }
@@ -388,6 +395,7 @@ mod tests {
             config: Some(path),
             compat: None,
             lane: flag,
+            region: None,
         };
         let loaded = load_in(&env, &input, false, None, &Shared::new(1).unwrap(), false);
         Some(loaded.compiled?.gateway.service.lane)
@@ -439,6 +447,7 @@ mod tests {
             config: Some("/no/such.json".into()),
             compat: None,
             lane: None,
+            region: None,
         };
         let loaded = load_in(&[], &input, false, None, &Shared::new(1).unwrap(), false);
         assert_eq!(loaded.source.name, "/no/such.json");

@@ -5,7 +5,7 @@ use crate::body::{Decoder, Shape};
 use crate::compile::components;
 use crate::compile::endpoint::Scope;
 use crate::compile::gates::gates;
-use crate::compile::hosts;
+use crate::compile::hosts::{self, Hosting};
 use crate::component::ErrorMode;
 use crate::component::{At, BackendDraft};
 use crate::config;
@@ -76,8 +76,20 @@ pub fn compile(
         scope.report.push(problem);
     }
     let streams = endpoint.output_encoding == "no-op";
-    let balancing = hosts::balancing(&mut draft, scope.dialect);
-    let hosts = hosts::hosts(written, (&draft, &balancing), transport.as_ref(), scope);
+    let order = scope.regions.order(
+        written,
+        draft.regions.as_ref(),
+        scope.draft.regions.as_ref(),
+        scope.report,
+    );
+    let balancing = hosts::balancing(&mut draft, scope.dialect, order.is_some());
+    let hosting = Hosting {
+        written,
+        draft: &draft,
+        balancing: &balancing,
+        transport: transport.as_ref(),
+    };
+    let hosts = hosting.hosts(order, scope);
     let service = hosts::service(&hosts, written);
     let retry = hosts::retry(written, &draft, &hosts, scope.dialect);
     warn_encoding(written, scope);

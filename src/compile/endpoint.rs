@@ -3,6 +3,7 @@
 use crate::base::{Code, Dialect, Problem, Report};
 use crate::body::Output;
 use crate::compile::backend::Compiled;
+use crate::compile::regions::Regions;
 use crate::compile::{Shared, backend};
 use crate::component::{EndpointDraft, ServiceDraft};
 use crate::config::{self, Document};
@@ -36,6 +37,8 @@ pub struct Scope<'a> {
     pub draft: &'a ServiceDraft,
     /// Fields of clients that are never believed.
     pub strip: Arc<StripSet>,
+    /// Where this gateway is, and the regions of the document.
+    pub regions: Regions,
     /// Takes the findings.
     pub report: &'a mut Report,
 }

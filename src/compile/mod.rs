@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod gates;
 pub mod hosts;
+pub mod regions;
 pub mod schema;
 pub mod split;
 pub mod strip;
@@ -128,6 +129,8 @@ pub fn compile(
     if let Some(fast) = doc.fast_lane {
         draft.lane = if fast { Lane::Auto } else { Lane::Off };
     }
+    let regions = regions::Regions::of(document, &draft, report);
+    let region = regions.here.clone();
     let client_ip = client_ip(&draft, document, dialect, report);
     // All endpoints' components before the first endpoint: what one of them mints, none of them believes.
     let mut drafts = Vec::with_capacity(doc.endpoints.len());
@@ -153,6 +156,7 @@ pub fn compile(
         shared,
         draft: &draft,
         strip: Arc::clone(&strip),
+        regions,
         report,
     };
     let mut endpoints = Vec::new();
@@ -184,6 +188,7 @@ pub fn compile(
         return None;
     }
     let errors = errors(&draft, dialect);
+    let watch = hosts::watch(&endpoints, &shared.metrics);
     let gateway = Gateway {
         dialect,
         router: router?,
@@ -208,6 +213,7 @@ pub fn compile(
             disable_path_decoding: draft.router.disable_path_decoding,
             access_log: access_log(&draft, dialect),
             skip_log_paths: skipped_paths(&draft),
+            region: region.map(Into::into),
             insecure: transport::insecure(doc),
             unrouted: shared.metrics.endpoint("", ""),
             door: draft.door.into(),
@@ -218,7 +224,7 @@ pub fn compile(
         client,
         resolver: shared.resolver.clone(),
         health: Arc::new(health),
-        tasks: distinct(draft.tasks.into_iter().chain(tasks)),
+        tasks: distinct(draft.tasks.into_iter().chain(tasks).chain(watch)),
     };
     let listen = Listen {
         port: doc.port,

@@ -106,10 +106,5 @@ pub fn prepare_tls(client: &Client, endpoints: &[Endpoint], report: &mut Report)
 }
 
 fn is_tls(hosts: &Hosts) -> bool {
-    match hosts {
-        Hosts::Fixed(pool) => pool
-            .targets()
-            .any(|target| target.authority().scheme == Scheme::Https),
-        Hosts::Srv(_) => false,
-    }
+    !hosts.all(|target| target.authority().scheme != Scheme::Https)
 }

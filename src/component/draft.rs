@@ -12,7 +12,7 @@ use crate::gateway::snapshot::Statics;
 use crate::gateway::split::{Sticky, When};
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
-use crate::net::balance::Outliers;
+use crate::net::balance::{Outliers, Thresholds};
 use crate::net::{Balance, Client, ClientOptions, ProxyAddress, Resolver, Tls};
 use crate::telemetry::log::LogOptions;
 use crate::telemetry::metrics::Metrics;
@@ -98,6 +98,8 @@ pub struct ServiceDraft {
     pub health: HealthOptions,
     /// `hanzo/edge`.
     pub lane: Lane,
+    /// `hanzo/regions`.
+    pub regions: Option<ServiceRegions>,
     /// `telemetry/logging`, when it is there.
     pub logging: Option<LogOptions>,
     /// Stages that see every request, whatever the router finds for it.
@@ -178,6 +180,8 @@ pub struct BackendDraft {
     pub balance: Option<Balancing>,
     /// `hanzo/retry`.
     pub retry: Option<Retrying>,
+    /// `hanzo/regions`.
+    pub regions: Option<BackendRegions>,
     /// `hanzo/overload`: how many calls at the same time.
     pub concurrency: Option<overload::Bounds>,
     /// Circuit breakers, outermost first; what they are the breakers of is not known yet.
@@ -233,6 +237,77 @@ impl Balancing {
             outliers: Outliers::OFF,
             probe: None,
         }
+    }
+}
+
+/// `hanzo/regions` of the service.
+#[derive(Clone, Debug)]
+pub struct ServiceRegions {
+    /// Where a gateway is that is not told otherwise, and hosts of which nothing else is said.
+    pub region: Option<String>,
+    /// For each other region, what stands there for a host or domain.
+    pub peers: Vec<(String, Vec<(String, Vec<Listed>)>)>,
+    /// Who stands in for whom.
+    pub failover: Option<Failover>,
+    /// When.
+    pub thresholds: WrittenThresholds,
+    /// Where it stands in the document.
+    pub pointer: String,
+}
+
+/// `hanzo/regions` of a backend.
+#[derive(Clone, Debug)]
+pub struct BackendRegions {
+    /// Where its hosts are.
+    pub region: Option<String>,
+    /// Its hosts in other regions; what the service says without.
+    pub peers: Option<Vec<(String, Vec<Listed>)>>,
+    /// Who stands in for whom, in place of what the service says.
+    pub failover: Option<Failover>,
+    /// When; what is not written is the service's.
+    pub thresholds: WrittenThresholds,
+    /// Where it stands in the document.
+    pub pointer: String,
+}
+
+/// A text of a list, and where it stands in the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The text.
+    pub text: String,
+    /// Its place.
+    pub pointer: String,
+}
+
+/// Which regions stand in for which.
+#[derive(Clone, Debug)]
+pub enum Failover {
+    /// One order for all.
+    List(Vec<Listed>),
+    /// One for each region.
+    Each(Vec<(String, Vec<Listed>)>),
+}
+
+/// Thresholds of regions as far as they are written.
+#[derive(Clone, Debug, Default)]
+pub struct WrittenThresholds {
+    /// The part of a region's hosts that has to be healthy.
+    pub healthy: Option<f32>,
+    /// Requests in flight for each healthy host.
+    pub share: Option<u32>,
+    /// How long a region is to be good before it returns.
+    pub return_after: Option<Duration>,
+    /// Over how long it does.
+    pub ramp: Option<Duration>,
+}
+
+impl WrittenThresholds {
+    /// Puts what is written over what holds without.
+    pub fn over(&self, rules: &mut Thresholds) {
+        rules.healthy = self.healthy.unwrap_or(rules.healthy);
+        rules.share = self.share.or(rules.share);
+        rules.return_after = self.return_after.unwrap_or(rules.return_after);
+        rules.ramp = self.ramp.unwrap_or(rules.ramp);
     }
 }
 

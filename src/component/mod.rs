@@ -22,8 +22,9 @@ pub mod validation;
 use crate::base::{Dialect, Problem, Report};
 use crate::config::settings::Settings;
 pub use draft::{
-    At, BackendDraft, Balancing, EndpointDraft, Env, ErrorMode, Offers, Retrying, RouterFlags,
-    ServiceDraft, Share, Splitting,
+    At, BackendDraft, BackendRegions, Balancing, EndpointDraft, Env, ErrorMode, Failover, Listed,
+    Offers, Retrying, RouterFlags, ServiceDraft, ServiceRegions, Share, Splitting,
+    WrittenThresholds,
 };
 pub use not_yet::{Loss, NOT_YET, NotYet};
 pub use proof::{Proof, until};
@@ -163,6 +164,7 @@ pub static COMPONENTS: &[Component] = &[
     validation::json_schema::COMPONENT,
     proxy::COMPONENT,
     hanzo::split::COMPONENT,
+    hanzo::regions::COMPONENT,
     hanzo::balance::COMPONENT,
     hanzo::retry::COMPONENT,
     qos::circuit_breaker::http::COMPONENT,

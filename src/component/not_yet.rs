@@ -59,7 +59,6 @@ pub static NOT_YET: &[NotYet] = &[
     row("governance/quota", &[S, E, B], Protection),
     row("grpc", &[S], Function),
     row("hanzo/cache", &[E], Comfort),
-    row("hanzo/regions", &[S, B], Function),
     row("modifier/body-generator", &[B], Function),
     row("modifier/jmespath", &[E, B], Function),
     row("modifier/request-body-extractor", &[S, E], Function),

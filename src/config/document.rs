@@ -99,6 +99,8 @@ pub struct Service {
     pub dialer_keep_alive_disabled: bool,
     /// SRV refresh, 30 s when absent or below 1 s.
     pub dns_cache_ttl: Duration,
+    /// Where this gateway is by the command line, over `hanzo/regions`; no key sets it.
+    pub region: Option<String>,
     /// What the command line says of the fast lane, over `hanzo/edge`; no key sets it.
     pub fast_lane: Option<bool>,
 }

@@ -4,9 +4,10 @@
 use crate::base::clock;
 use crate::base::reply::escape_json;
 use crate::gateway::kept::Kept;
-use crate::gateway::snapshot::{Backend, Hosts};
-use crate::net::balance::{Seat, Standing};
-use crate::net::{Srv, Target};
+use crate::gateway::regions;
+use crate::gateway::snapshot::{Backend, Hosts, Regional};
+use crate::net::balance::{Regions, Seat, Standing};
+use crate::net::{Pool, Srv, Target};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -182,6 +183,8 @@ pub struct Service {
     pub critical: bool,
     /// Its hosts, by their place in [`Health::hosts`].
     hosts: Vec<usize>,
+    /// Its regions, where it has several.
+    pub regions: Option<Arc<Regions>>,
     /// SRV records, with how their hosts are probed, and what that found.
     pub srv: Option<(Arc<Srv>, Option<ProbeOptions>, Findings)>,
 }
@@ -216,24 +219,18 @@ impl Health {
                 name: name.into(),
                 critical: critical.iter().any(|entry| names(entry, name)),
                 hosts: Vec::new(),
+                regions: None,
                 srv: None,
             });
             match &backend.hosts {
                 Hosts::Fixed(pool) => {
-                    for seat in pool.seats() {
-                        let of_origin = places.entry(seat.origin().into()).or_default();
-                        let at = health.host(of_origin, seat, &backend.probe, kept);
-                        let Some(host) = health.hosts.get_mut(at) else {
-                            continue;
-                        };
-                        let standing = seat.standing();
-                        if !host.standings.iter().any(|one| Arc::ptr_eq(one, standing)) {
-                            host.standings.push(Arc::clone(standing));
-                        }
-                        if !service.hosts.contains(&at) {
-                            service.hosts.push(at);
-                        }
+                    health.take(service, &mut places, pool, (&backend.probe, kept))
+                }
+                Hosts::Regional(Regional { regions, .. }) => {
+                    for (_, pool) in regions.pools() {
+                        health.take(service, &mut places, pool, (&backend.probe, kept));
                     }
+                    service.regions.get_or_insert_with(|| Arc::clone(regions));
                 }
                 Hosts::Srv(srv) => {
                     service.srv.get_or_insert_with(|| {
@@ -245,6 +242,30 @@ impl Health {
         health.services = services.into_values().collect();
         health.hosts.iter().for_each(HostProbe::begin);
         health
+    }
+
+    /// Takes the hosts of a pool among those of a service.
+    fn take(
+        &mut self,
+        service: &mut Service,
+        places: &mut HashMap<Box<str>, Vec<usize>>,
+        pool: &Pool,
+        (probe, kept): (&Option<ProbeOptions>, &Kept),
+    ) {
+        for seat in pool.seats() {
+            let of_origin = places.entry(seat.origin().into()).or_default();
+            let at = self.host(of_origin, seat, probe, kept);
+            let Some(host) = self.hosts.get_mut(at) else {
+                continue;
+            };
+            let standing = seat.standing();
+            if !host.standings.iter().any(|one| Arc::ptr_eq(one, standing)) {
+                host.standings.push(Arc::clone(standing));
+            }
+            if !service.hosts.contains(&at) {
+                service.hosts.push(at);
+            }
+        }
     }
 
     /// The place of a host that is probed in this way.
@@ -339,6 +360,13 @@ impl Health {
             }
             out.push('}');
         }
+        if let Some(regions) = &service.regions {
+            let _ = write!(
+                out,
+                ",\"regions\":{}",
+                regions::told(regions, clock::moment())
+            );
+        }
         out.push('}');
     }
 }
@@ -372,6 +400,7 @@ mod tests {
             name: name.into(),
             critical,
             hosts,
+            regions: None,
             srv: None,
         };
         Health {

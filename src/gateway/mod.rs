@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod plain;
 pub mod query;
 pub mod rate_limit;
+pub mod regions;
 pub mod request_id;
 pub mod retry;
 pub mod router;

@@ -19,9 +19,11 @@ use crate::gateway::router::Router;
 use crate::gateway::split::Split;
 use crate::gateway::stage::{CallStage, DoorStage, HeadStage, PipeStage, SealStage};
 use crate::gateway::task::Task;
+use crate::net::balance::Regions;
 use crate::net::{Client, Pool, Resolver, Scheme, Srv, Target, Transport, Tried};
 use crate::telemetry::metrics::{BackendMeters, EndpointMeters};
 use http::{HeaderName, HeaderValue, Method};
+use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -83,6 +85,8 @@ pub struct Service {
     pub access_log: bool,
     /// Paths without an access line.
     pub skip_log_paths: Box<[Box<[u8]>]>,
+    /// Where this gateway is, if it is anywhere.
+    pub region: Option<Box<str>>,
     /// Certificates of backends are not verified.
     pub insecure: bool,
     /// `X-Krakend` or `X-Gateway-Version`, if answers carry one.
@@ -328,8 +332,19 @@ pub struct Backend {
 pub enum Hosts {
     /// The list of the file.
     Fixed(Pool),
+    /// Lists of several regions.
+    Regional(Regional),
     /// SRV records.
     Srv(Arc<Srv>),
+}
+
+/// Hosts of several regions that stand in for each other.
+#[derive(Debug)]
+pub struct Regional {
+    /// The regions.
+    pub regions: Arc<Regions>,
+    /// Counts the calls to each of them, in their order.
+    pub calls: Box<[IntCounter]>,
 }
 
 impl Hosts {
@@ -337,6 +352,10 @@ impl Hosts {
     pub fn has_others(&self, tried: Tried) -> bool {
         match self {
             Self::Fixed(pool) => pool.seats().len() > tried.count() as usize,
+            Self::Regional(Regional { regions, .. }) => {
+                let hosts = regions.pools().map(|(_, pool)| pool.seats().len());
+                hosts.sum::<usize>() > tried.count() as usize
+            }
             Self::Srv(_) => true,
         }
     }
@@ -390,8 +409,20 @@ impl Hosts {
     /// Whether every host is surely spoken to in HTTP/1.1.
     pub fn speak_http1(&self) -> bool {
         match self {
-            Self::Fixed(pool) => pool.targets().all(Target::speaks_http1),
             Self::Srv(srv) => srv.scheme() == Scheme::Http,
+            Self::Fixed(_) | Self::Regional(_) => self.all(Target::speaks_http1),
+        }
+    }
+
+    /// Whether something holds for every host of the file; of SRV records it is not known.
+    pub fn all(&self, holds: impl Fn(&Target) -> bool) -> bool {
+        match self {
+            Self::Fixed(pool) => pool.targets().all(holds),
+            Self::Regional(regional) => {
+                let mut pools = regional.regions.pools();
+                pools.all(|(_, pool)| pool.targets().all(&holds))
+            }
+            Self::Srv(_) => true,
         }
     }
 }

@@ -26,10 +26,19 @@ pub async fn pick(backend: &Backend, ctx: &Ctx, tried: &mut Tried) -> Result<Len
         Some(_) => ctx.keys.get(backend.index).copied().unwrap_or(0),
         None => 0,
     };
+    let none = || Error::new(Reason::NoHosts, "no hosts available");
     match &backend.hosts {
-        Hosts::Fixed(pool) => {
-            let none = || Error::new(Reason::NoHosts, "no hosts available");
-            pool.pick(key, tried).ok_or_else(none)
+        Hosts::Fixed(pool) => pool.pick(key, tried).ok_or_else(none),
+        Hosts::Regional(regional) => {
+            // The last try goes to another region: what failed may be all of this one.
+            let retry = backend.retry.as_ref();
+            let last = retry.is_some_and(|retry| !retry.is_left(tried.count() + 1));
+            let picked = regional.regions.pick(key, tried, last);
+            let lent = picked.ok_or_else(none)?;
+            if let Some(calls) = regional.calls.get(lent.region()) {
+                calls.inc();
+            }
+            Ok(lent)
         }
         Hosts::Srv(srv) => Ok(srv.pick(key, tried).await?),
     }

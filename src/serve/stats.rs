@@ -1,9 +1,11 @@
 //! `/__stats`: what the running snapshot looks like at this moment, as JSON. KrakenD's has figures of Go's runtime
 //! instead.
 
+use crate::base::clock;
 use crate::base::version::VERSION;
 use crate::gateway::health::HostProbe;
 use crate::gateway::rate_limit::RateLimit;
+use crate::gateway::regions;
 use crate::gateway::snapshot::{Gateway, Plan};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -16,6 +18,7 @@ pub(super) fn stats(gateway: &Gateway, connections: usize) -> String {
         "schema": 1,
         "version": VERSION,
         "uptime_seconds": crate::base::clock::process_start().elapsed().as_secs(),
+        "region": gateway.service.region.as_deref(),
         "connections": connections,
         "endpoints": endpoints(gateway),
         "backends": backends(gateway),
@@ -47,6 +50,7 @@ fn endpoints(gateway: &Gateway) -> Vec<Value> {
 
 fn backends(gateway: &Gateway) -> Vec<Value> {
     let health = &gateway.health;
+    let now = clock::moment();
     let shown = health.services.iter().map(|service| {
         let status = if health.is_up(service) { "up" } else { "down" };
         let hosts: Vec<_> = health.hosts_of(service).map(host).collect();
@@ -55,6 +59,7 @@ fn backends(gateway: &Gateway) -> Vec<Value> {
             "status": status,
             "critical": service.critical,
             "hosts": hosts,
+            "regions": service.regions.as_ref().map(|one| regions::told(one, now)),
         })
     });
     shown.collect()

@@ -5,7 +5,7 @@ use crate::base::{Reason, version};
 use crate::telemetry::cells;
 use crate::telemetry::series::{Requests, Series, Shown, Words};
 use prometheus::{
-    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ pub struct Metrics {
     store_calls: IntCounterVec,
     store_reports: IntCounterVec,
     circuit_breakers: IntGaugeVec,
+    region_calls: IntCounterVec,
+    region_passed_on: IntCounterVec,
+    region_share: GaugeVec,
     jwks_fetches: IntCounterVec,
     refusals: Arc<Words>,
     lanes: Arc<Words>,
@@ -119,6 +122,17 @@ pub struct BackendMeters {
     pub errors: IntCounter,
 }
 
+/// Ready handles of one region of a backend service.
+#[derive(Clone, Debug)]
+pub struct RegionMeters {
+    /// Calls that went there.
+    pub calls: IntCounter,
+    /// Calls that went on to the next because this one had no room.
+    pub passed_on: IntCounter,
+    /// The part of the traffic that is meant for it, from 0 to 1.
+    pub share: Gauge,
+}
+
 /// Ready handles of one store of shared limits.
 #[derive(Clone, Debug)]
 pub struct StoreMeters {
@@ -161,6 +175,27 @@ impl Metrics {
                 "Where the breakers of a name stand: 0 closed, 1 open, 2 half-open.",
             ),
             &["backend"],
+        )?;
+        let region_calls = IntCounterVec::new(
+            opts(
+                "region_calls_total",
+                "Calls to backends by the region that they went to.",
+            ),
+            &["service", "region"],
+        )?;
+        let region_passed_on = IntCounterVec::new(
+            opts(
+                "region_passed_on_total",
+                "Calls that went on to the next region because this one was over its share.",
+            ),
+            &["service", "region"],
+        )?;
+        let region_share = GaugeVec::new(
+            opts(
+                "region_share",
+                "The part of a backend's traffic that is meant for a region, from 0 to 1.",
+            ),
+            &["service", "region"],
         )?;
         let jwks_fetches = IntCounterVec::new(
             opts(
@@ -248,6 +283,9 @@ impl Metrics {
         registry.register(Box::new(store_calls.clone()))?;
         registry.register(Box::new(store_reports.clone()))?;
         registry.register(Box::new(circuit_breakers.clone()))?;
+        registry.register(Box::new(region_calls.clone()))?;
+        registry.register(Box::new(region_passed_on.clone()))?;
+        registry.register(Box::new(region_share.clone()))?;
         registry.register(Box::new(jwks_fetches.clone()))?;
         let overload_shed = IntGauge::with_opts(opts(
             "overload_shed_percent",
@@ -276,6 +314,9 @@ impl Metrics {
             store_calls,
             store_reports,
             circuit_breakers,
+            region_calls,
+            region_passed_on,
+            region_share,
             jwks_fetches,
             refusals,
             lanes,
@@ -312,6 +353,16 @@ impl Metrics {
     /// The state of the circuit breakers of a name.
     pub fn circuit_breaker_state(&self, name: &str) -> IntGauge {
         self.circuit_breakers.with_label_values(&[name])
+    }
+
+    /// Handles for a region of a backend service.
+    pub fn region(&self, service: &str, region: &str) -> RegionMeters {
+        let labels = [service, region];
+        RegionMeters {
+            calls: self.region_calls.with_label_values(&labels),
+            passed_on: self.region_passed_on.with_label_values(&labels),
+            share: self.region_share.with_label_values(&labels),
+        }
     }
 
     /// The counters of fetches of issuers' keys: those that brought keys, and those that failed.

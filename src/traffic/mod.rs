@@ -5,6 +5,7 @@ pub mod breaker;
 pub mod limit;
 pub mod overload;
 pub mod pressure;
+pub mod regions;
 
 #[cfg(test)]
 mod breaker_tests;

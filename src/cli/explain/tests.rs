@@ -78,6 +78,7 @@ fn exit_codes_say_whether_it_is_served() {
             config: Some(path.clone()),
             compat: None,
             lane: None,
+            region: None,
         };
         explain(&args, false)
     };

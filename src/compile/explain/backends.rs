@@ -12,9 +12,12 @@ use crate::gateway::headers::{
     forward_headers, hop_by_hop,
 };
 use crate::gateway::query;
-use crate::gateway::snapshot::{Backend, Compose, Endpoint, Hosts, Merging, Plan, StatusRule};
+use crate::gateway::snapshot::{
+    Backend, Compose, Endpoint, Hosts, Merging, Plan, Regional, StatusRule,
+};
 use crate::gateway::stage::Edits;
 use crate::net::Balance;
+use crate::net::Pool;
 use crate::pipe::Inbound;
 use crate::pipe::call::{Fields, declares_length, wire_fields, wire_target};
 use bytes::Bytes;
@@ -51,6 +54,8 @@ pub struct CallPlan {
     pub answer: Vec<(String, Option<Place>)>,
     /// What the file asks for around the call and nothing implements yet.
     pub missing: Vec<(String, Option<Place>)>,
+    /// Which regions it may go to, in order; `None` for a backend that is in none.
+    pub regions: Option<(String, Option<Place>)>,
     /// Why the call cannot be made at all.
     pub refused: Option<Reason>,
 }
@@ -282,6 +287,10 @@ impl Call<'_, '_> {
                 .take(TOLD)
                 .map(|host| host.url(target))
                 .collect(),
+            (Hosts::Regional(Regional { regions, .. }), Ok(target)) => {
+                let targets = regions.pools().flat_map(|(_, pool)| pool.targets());
+                targets.take(TOLD).map(|host| host.url(target)).collect()
+            }
             (Hosts::Srv(_), Ok(target)) => {
                 let name = self.own.host.first().map_or("", String::as_str);
                 vec![format!("{}://<SRV {name}>{target}", self.own.sd_scheme)]
@@ -303,6 +312,7 @@ impl Call<'_, '_> {
             body: self.body(),
             answer: self.answer(),
             missing: self.missing(),
+            regions: self.regions(),
             refused: error.as_ref().map(|error| error.reason),
             fields: fields
                 .iter()
@@ -343,6 +353,37 @@ impl Call<'_, '_> {
             all.push((text, because));
         }
         all
+    }
+
+    /// The regions of the backend's hosts, in the order in which they stand in.
+    fn regions(&self) -> Option<(String, Option<Place>)> {
+        let Hosts::Regional(Regional { regions, .. }) = &self.backend.hosts else {
+            return None;
+        };
+        let walk = self.walk;
+        let here = walk.gateway.service.region.as_deref();
+        let one = |(name, pool): (&str, &Pool)| {
+            let hosts = pool.seats().len();
+            let plural = if hosts == 1 { "" } else { "s" };
+            let own = if here == Some(name) { ", here" } else { "" };
+            format!("{name} ({hosts} host{plural}{own})")
+        };
+        let order: Vec<String> = regions.pools().map(one).collect();
+        let rules = regions.thresholds();
+        let share = rules.share.map_or_else(String::new, |share| {
+            format!(", or more than {share} requests in flight for each of them")
+        });
+        let text = format!(
+            "{}; the next with less than {:.0} % healthy hosts{share}; back after {} of health, over {}",
+            order.join(", then "),
+            rules.healthy * 100.0,
+            span(rules.return_after),
+            span(rules.ramp),
+        );
+        let service = &walk.document.service.extra_config;
+        let because = placed(&walk.at, &self.own.extra_config, "hanzo/regions")
+            .or_else(|| placed(&walk.at, service, "hanzo/regions"));
+        Some((text, because))
     }
 
     fn sent(&self, name: &HeaderName, value: &[u8]) -> Sent {

@@ -1,9 +1,10 @@
 //! `hanzo/…` and `auth/public`: what KrakenD does not have.
 
 use super::Kind::{
-    Any, Duration, Either, Flag, Int, List, Map, Min, Number, Object, Range, Size, Some, Text, Word,
+    Any, Between, Duration, Either, Flag, Int, Like, List, Map, Min, Number, Object, Range, Size,
+    Some, Text, Word,
 };
-use super::{Entry, Field, auth, entry, field};
+use super::{Entry, Field, Kind, auth, entry, field};
 use crate::component::Level::{Backend as B, Endpoint as E, Service as S};
 
 const BODY_LIMITS: &[Field] = &[
@@ -545,6 +546,18 @@ const SPLIT: &[Field] = &[
     ),
 ];
 
+/// A name of a region.
+const REGION: &str = "^[A-Za-z0-9._-]{1,64}$";
+
+const FAILOVER: Kind = Either(&[List(&Text), Map(&List(&Text))]);
+
+const THRESHOLDS: &[Field] = &[
+    field("healthy", Between(0.0, 1.0), "The part of a region's hosts that has to be healthy for all of its traffic; below it, what is missing goes to the next region. Above 0.").or("0.7"),
+    field("share", Min(1), "Requests in flight for each healthy host of a region, counted by each gateway for itself; what is above goes to the next region.").eg("100"),
+    field("return_after", Duration, "How long a region has to be good without a break before it gets its traffic back.").or("30s"),
+    field("ramp", Duration, "Over how long it gets all of it.").or("10s"),
+];
+
 /// The namespaces.
 pub(super) const ENTRIES: &[Entry] = &[
     entry("hanzo/compat", &[S], Object(&[
@@ -580,15 +593,15 @@ pub(super) const ENTRIES: &[Entry] = &[
     ]), "Answers are kept in memory.").own(),
     entry("hanzo/split", &[E], Object(SPLIT), "One of the endpoint's backends answers instead of all: canaries and A/B tests.").own(),
     entry("hanzo/regions", &[S], Object(&[
-        field("region", Text, "Where this gateway is."),
-        field("peers", Any, "Gateways of other regions."),
-        field("failover", List(&Text), "The order in which regions stand in."),
-        field("thresholds", Any, "When they do."),
-    ]), "Regions that stand in for each other.").own(),
+        field("region", Like(REGION, "a name of letters, digits, `-`, `_`, `.`"), "Where a gateway is that is not told otherwise (`--region`, `HANZO_REGION`), and where hosts are of which nothing else is said.").eg("eu"),
+        field("peers", Map(&Map(&Either(&[Text, List(&Text)]))), "For each other region, which hosts or domains there stand for which in `host`; the longest that fits counts, and ports stay unless one is written.").eg("{\"us\": {\"hanzo.svc\": \"us.hanzo.svc\"}}"),
+        field("failover", FAILOVER, "Who stands in for whom: one order for all, or one for each region. Whoever is not listed stands in for nobody; without it all do, by name.").eg("[\"eu\", \"us\"]"),
+        field("thresholds", Object(THRESHOLDS), "When they do."),
+    ]), "Regions that stand in for each other: the gateway's own first. The file is the same everywhere, `--region` or `HANZO_REGION` says where it runs (`docs/REGIONS.md`).").own(),
     entry("hanzo/regions", &[B], Object(&[
-        field("region", Text, "Where this backend is."),
-        field("peers", Any, "The same service elsewhere."),
-        field("failover", List(&Text), "The order in which they stand in."),
-        field("thresholds", Any, "When they do."),
-    ]), "Where a backend is.").own(),
+        field("region", Like(REGION, "a name of letters, digits, `-`, `_`, `.`"), "Where the hosts of `host` are; the service's region without it.").eg("eu"),
+        field("peers", Map(&Either(&[Text, List(&Text)])), "Hosts of the same service in other regions, in place of what the service's `peers` say; `{}` for none.").eg("{\"us\": [\"http://llm.us.example:4000\"]}"),
+        field("failover", FAILOVER, "Who stands in for whom, in place of the service's."),
+        field("thresholds", Object(THRESHOLDS), "When they do; what is not written is the service's."),
+    ]), "Where a backend's hosts are, and where the same service is elsewhere.").own(),
 ];

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod mtls;
 pub mod overload;
 pub mod ratelimit;
+pub mod regions;
 pub mod retry;
 pub mod split;
 

@@ -1,0 +1,123 @@
+//! Looks after the regions of all backends, beside the requests: who gets how much is decided anew ten times a second,
+//! what changes is told in the log, and what is so in metrics.
+
+use crate::base::clock;
+use crate::gateway::task::{Running, Task};
+use crate::net::balance::Regions;
+use crate::net::balance::regions::{Change, Kind};
+use crate::telemetry::metrics::RegionMeters;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// The regions of one backend, with what tells of them.
+#[derive(Debug)]
+pub struct Watched {
+    /// The backend's name.
+    pub service: Arc<str>,
+    /// Its regions.
+    pub regions: Arc<Regions>,
+    /// The handles of each, in their order.
+    pub meters: Vec<RegionMeters>,
+}
+
+/// Looks after the regions of one configuration.
+#[derive(Debug)]
+pub struct Watch {
+    all: Vec<Watched>,
+    /// Calls that were counted as passed on, by backend and region.
+    counted: Mutex<Vec<Vec<u64>>>,
+}
+
+impl Watch {
+    /// Nothing without regions; backends that remember together are looked after once.
+    pub fn over(all: impl Iterator<Item = Watched>) -> Option<Arc<Self>> {
+        let mut distinct: Vec<Watched> = Vec::new();
+        for one in all {
+            let same = |known: &Watched| Arc::ptr_eq(known.regions.memory(), one.regions.memory());
+            if !distinct.iter().any(same) {
+                distinct.push(one);
+            }
+        }
+        // What an earlier configuration counted is not counted again.
+        let now = clock::moment();
+        let spilled = |one: &Watched| one.regions.view(now).iter().map(|v| v.spilled).collect();
+        let counted = Mutex::new(distinct.iter().map(spilled).collect());
+        (!distinct.is_empty()).then(|| {
+            Arc::new(Self {
+                all: distinct,
+                counted,
+            })
+        })
+    }
+
+    /// One look at all of them.
+    fn look(&self) {
+        let now = clock::moment();
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        for (one, counted) in self.all.iter().zip(counted.iter_mut()) {
+            for change in one.regions.settle(now) {
+                tell(one, &change);
+            }
+            let views = one.regions.view(now);
+            for ((view, meters), counted) in views.iter().zip(&one.meters).zip(counted) {
+                meters.share.set(f64::from(view.share));
+                let before = std::mem::replace(counted, view.spilled);
+                meters.passed_on.inc_by(view.spilled.saturating_sub(before));
+            }
+        }
+    }
+}
+
+impl Task for Watch {
+    fn name(&self) -> &'static str {
+        "regions"
+    }
+
+    fn run(self: Arc<Self>) -> Running {
+        Box::pin(async move {
+            loop {
+                self.look();
+                tokio::time::sleep(EVERY).await;
+            }
+        })
+    }
+}
+
+fn tell(one: &Watched, change: &Change) {
+    let service = &*one.service;
+    let region = one.regions.names().nth(change.region).unwrap_or_default();
+    let (healthy, hosts) = change.hosts;
+    let shares = shares(&one.regions);
+    let shares = &*shares;
+    match change.kind {
+        Kind::Unhealthy => log::warn!(
+            service, region, healthy, hosts, shares;
+            "region has too few healthy hosts, what it cannot take goes to the next"
+        ),
+        Kind::Full => log::warn!(
+            service, region, shares;
+            "region is over its share, what is above goes to the next"
+        ),
+        Kind::Returns => log::info!(
+            service, region, healthy, hosts, shares;
+            "region was good for long enough and gets its traffic back"
+        ),
+        Kind::Returned => log::info!(
+            service, region, healthy, hosts, shares;
+            "region has its traffic back"
+        ),
+        Kind::Roomy => log::info!(service, region, shares; "region is within its share again"),
+    }
+}
+
+/// Who gets how much, for the log.
+fn shares(regions: &Regions) -> String {
+    let views = regions.view(clock::moment());
+    let one = |view: &crate::net::balance::regions::View<'_>| {
+        format!("{} {:.0}%", view.name, view.share * 100.0)
+    };
+    views.iter().map(one).collect::<Vec<_>>().join(", ")
+}
