@@ -506,3 +506,51 @@ fn a_websocket_goes_to_the_region_that_serves() {
     );
     assert_eq!(client.any_head().word(1), "101");
 }
+
+#[test]
+fn a_host_of_another_region_is_told_where_a_call_comes_from_and_nobody_else() {
+    for encoding in PLANS {
+        let (eu, us) = (Mortal::new(), Mortal::new());
+        let mut file = file(encoding, &[eu.url()], &[us.url()], &later());
+        file["endpoints"][0]["input_headers"] = json!(["*"]);
+        let gateway = started(&file, "eu");
+        let told = |origin: &Origin| {
+            let mut all = origin.requests();
+            all.retain(|one| one.path() == "/up");
+            let last = all.pop().unwrap();
+            last.header("x-gateway-region").map(str::to_owned)
+        };
+        all_answered(&gateway, 1);
+        assert_eq!(told(&eu.origin), None);
+        let mut client = gateway.client();
+        client.request("GET", "/x", &[("X-Gateway-Region", "mars")], "");
+        assert_eq!(client.answer().status(), 200);
+        assert_eq!(told(&eu.origin), None, "{encoding}: a client's word");
+        eu.dies();
+        serves(&gateway, "us");
+        all_answered(&gateway, 1);
+        assert_eq!(told(&us.origin).as_deref(), Some("eu"), "{encoding}");
+    }
+}
+
+#[test]
+fn a_call_that_came_from_another_regions_gateway_is_not_sent_on() {
+    for encoding in PLANS {
+        let refusing = format!("http://127.0.0.1:{}", ports::free());
+        let end = Mortal::new();
+        // In us: its own host is dead, and the one in eu works.
+        let mut second = file(encoding, &[end.url()], &[refusing.clone()], &later());
+        for endpoint in second["endpoints"].as_array_mut().unwrap() {
+            endpoint["endpoint"] = json!("/up");
+        }
+        let second = started(&second, "us");
+        let direct = second.get("/up");
+        assert_eq!((direct.status(), end.calls()), (200, 1), "{encoding}");
+        // In eu: its own host is dead, and in us is a gateway.
+        let peer = format!("http://127.0.0.1:{}", second.port());
+        let first = started(&file(encoding, &[refusing], &[peer], &later()), "eu");
+        let answer = first.get("/x");
+        assert!(answer.status() >= 500, "{encoding}: {}", answer.status());
+        assert_eq!(end.calls(), 1, "{encoding}: it went round");
+    }
+}

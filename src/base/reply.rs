@@ -22,6 +22,8 @@ pub enum Dialect {
 pub const X_KRAKEND: HeaderName = HeaderName::from_static("x-krakend");
 /// `X-Krakend-Completed`.
 pub const X_KRAKEND_COMPLETED: HeaderName = HeaderName::from_static("x-krakend-completed");
+/// `X-Gateway-Region`: the region that a call comes from, where it goes to another one.
+pub const X_GATEWAY_REGION: HeaderName = HeaderName::from_static("x-gateway-region");
 /// `X-Gateway-Version`.
 pub const X_GATEWAY_VERSION: HeaderName = HeaderName::from_static("x-gateway-version");
 /// `X-Request-ID`.

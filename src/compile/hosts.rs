@@ -135,11 +135,16 @@ impl Hosting<'_> {
         let mut hosted: Vec<Hosted> = Vec::with_capacity(order.tiers.len());
         let (rules, probed) = (order.thresholds, self.probed(scope));
         let mut key = format!("{:?} {rules:?} {probed}", self.balancing);
+        let here: Arc<str> = order.here.into();
         for Tier { name, hosts } in order.tiers {
-            let targets = match hosts {
+            let mut targets = match hosts {
                 None => self.written_hosts(scope),
                 Some(hosts) => self.listed_hosts(&hosts, scope),
             };
+            if *name != *here {
+                let away = |(target, weight): (Target, u32)| (target.away_from(&here), weight);
+                targets = targets.into_iter().map(away).collect();
+            }
             let _ = write!(key, " {name}");
             for (target, weight) in &targets {
                 let _ = write!(key, " {}*{weight}", target.url(""));

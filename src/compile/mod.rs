@@ -213,6 +213,7 @@ pub fn compile(
             disable_path_decoding: draft.router.disable_path_decoding,
             access_log: access_log(&draft, dialect),
             skip_log_paths: skipped_paths(&draft),
+            regional: watch.is_some(),
             region: region.map(Into::into),
             insecure: transport::insecure(doc),
             unrouted: shared.metrics.endpoint("", ""),

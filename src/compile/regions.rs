@@ -34,6 +34,8 @@ pub struct Tier {
 /// The regions of one backend in their order.
 #[derive(Debug)]
 pub struct Order {
+    /// Where calls come from.
+    pub here: String,
     /// The regions.
     pub tiers: Vec<Tier>,
     /// When they stand in.
@@ -134,7 +136,11 @@ impl Regions {
         {
             written.over(&mut thresholds);
         }
-        Some(Order { tiers, thresholds })
+        Some(Order {
+            here: self.here.as_deref().unwrap_or(home).to_owned(),
+            tiers,
+            thresholds,
+        })
     }
 
     /// Names of regions in their order: the gateway's own, then those that stand in for it. Whoever no list names

@@ -246,7 +246,7 @@ pub struct ServiceRegions {
     /// Where a gateway is that is not told otherwise, and hosts of which nothing else is said.
     pub region: Option<String>,
     /// For each other region, what stands there for a host or domain.
-    pub peers: Vec<(String, Vec<(String, Vec<Listed>)>)>,
+    pub peers: Vec<(String, Elsewhere)>,
     /// Who stands in for whom.
     pub failover: Option<Failover>,
     /// When.
@@ -261,7 +261,7 @@ pub struct BackendRegions {
     /// Where its hosts are.
     pub region: Option<String>,
     /// Its hosts in other regions; what the service says without.
-    pub peers: Option<Vec<(String, Vec<Listed>)>>,
+    pub peers: Option<Elsewhere>,
     /// Who stands in for whom, in place of what the service says.
     pub failover: Option<Failover>,
     /// When; what is not written is the service's.
@@ -278,6 +278,9 @@ pub struct Listed {
     /// Its place.
     pub pointer: String,
 }
+
+/// What is listed under each key.
+pub type Elsewhere = Vec<(String, Vec<Listed>)>;
 
 /// Which regions stand in for which.
 #[derive(Clone, Debug)]

@@ -28,6 +28,8 @@ pub struct Ctx {
     pub request_id: String,
     /// The client's address after looking behind trusted proxies.
     pub client: IpAddr,
+    /// Whether another region's gateway sent it here: it goes no further.
+    pub spilled: bool,
     /// Who calls, once somebody proved it.
     pub identity: Option<Arc<Identity>>,
     /// What the calls of backends are balanced by, by the place of the backend; empty where nothing is.
@@ -94,6 +96,7 @@ impl Ctx {
             params: Params::default(),
             request_id: String::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            spilled: false,
             identity: None,
             keys: Vec::new(),
             started: Instant::now(),

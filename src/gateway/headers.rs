@@ -6,7 +6,7 @@
 //! `X-Request-ID` and `X-Gateway-Version` are added. Both leave framing (`Content-Length`,
 //! `Transfer-Encoding`, `Trailer`) and `Host` to whoever writes the request.
 
-use crate::base::reply::{X_GATEWAY_VERSION, X_REQUEST_ID};
+use crate::base::reply::{X_GATEWAY_REGION, X_GATEWAY_VERSION, X_REQUEST_ID};
 use crate::base::{Dialect, version};
 use crate::gateway::client_ip::ClientAddr;
 use crate::gateway::head::Head;
@@ -365,6 +365,7 @@ fn never(dialect: Dialect, strip: &StripSet) -> StripSet {
         X_FORWARDED_VIA,
         header::VIA,
         X_REQUEST_ID,
+        X_GATEWAY_REGION,
         X_GATEWAY_VERSION,
     ];
     strip

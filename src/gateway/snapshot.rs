@@ -87,6 +87,8 @@ pub struct Service {
     pub skip_log_paths: Box<[Box<[u8]>]>,
     /// Where this gateway is, if it is anywhere.
     pub region: Option<Box<str>>,
+    /// Whether some backend has hosts in regions.
+    pub regional: bool,
     /// Certificates of backends are not verified.
     pub insecure: bool,
     /// `X-Krakend` or `X-Gateway-Version`, if answers carry one.

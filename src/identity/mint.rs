@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use http::header::{self, HeaderName, HeaderValue};
 
 use super::claims::ClaimPath;
-use crate::base::reply::{X_GATEWAY_VERSION, X_REQUEST_ID};
+use crate::base::reply::{X_GATEWAY_REGION, X_GATEWAY_VERSION, X_REQUEST_ID};
 use crate::base::{Dialect, Error, Reason};
 use crate::body::{Object, Value};
 use crate::gateway::headers::{
@@ -141,6 +141,7 @@ pub fn field_name(text: &str) -> Result<HeaderName, &'static str> {
         X_FORWARDED_PROTO,
         X_FORWARDED_VIA,
         X_REQUEST_ID,
+        X_GATEWAY_REGION,
         X_GATEWAY_VERSION,
         header::VIA,
         header::USER_AGENT,

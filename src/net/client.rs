@@ -557,6 +557,7 @@ fn prepare(
         base_path: &authority.base_path,
         path_and_query: out.path_and_query,
         host: out.host.unwrap_or(authority.host_header.as_bytes()),
+        region: target.from(),
         fields: out.fields,
         sending,
         close,

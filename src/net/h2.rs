@@ -29,6 +29,7 @@ use super::incoming::Incoming;
 use super::io::ConnKey;
 use super::url::Target;
 use crate::base::Reason;
+use crate::base::reply::X_GATEWAY_REGION;
 
 /// Requests at a time on one connection; the backend may allow fewer.
 const STREAMS: usize = 100;
@@ -232,6 +233,11 @@ fn request(target: &Target, out: &Outgoing<'_, '_>) -> Result<RequestHeader, Net
             continue;
         }
         request.append_header(name, value.clone()).map_err(bad)?;
+    }
+    if let Some(region) = target.from() {
+        request
+            .insert_header(X_GATEWAY_REGION, region)
+            .map_err(bad)?;
     }
     let length = match &out.body {
         OutBody::Full {

@@ -153,6 +153,8 @@ pub struct Target {
     origin: Box<str>,
     /// What the last TLS handshake agreed on.
     agreed: Arc<AtomicU8>,
+    /// The region that calls come from, where it is another one.
+    from: Option<Arc<str>>,
 }
 
 /// Values of [`Target::agreed`]; 0 before the first handshake.
@@ -174,7 +176,21 @@ impl Target {
             transport: None,
             origin: Box::default(),
             agreed: Arc::default(),
+            from: None,
         }
+    }
+
+    /// The same target, in another region than this one that its calls come from. They say so
+    /// (`X-Gateway-Region`), so that a gateway which gets one does not send it on.
+    #[must_use]
+    pub fn away_from(mut self, region: &Arc<str>) -> Self {
+        self.from = Some(Arc::clone(region));
+        self
+    }
+
+    /// The region that calls to it come from, when it is in another one.
+    pub fn from(&self) -> Option<&str> {
+        self.from.as_deref()
     }
 
     /// Parses and joins in one step. The error names what is wrong with the text.

@@ -9,6 +9,7 @@ use crate::gateway::gate::Passage;
 use crate::gateway::retry::Failure;
 use crate::gateway::snapshot::{Backend, Hosts};
 use crate::net::balance::Seat;
+use crate::net::balance::regions::Going;
 use crate::net::{Deadline, Incoming, Interims, Lent, NetError, OutBody, Outgoing, Target, Tried};
 use crate::pipe::call::{Fields, Inbound, Request, declares_length};
 use crate::pipe::redirect;
@@ -33,7 +34,12 @@ pub async fn pick(backend: &Backend, ctx: &Ctx, tried: &mut Tried) -> Result<Len
             // The last try goes to another region: what failed may be all of this one.
             let retry = backend.retry.as_ref();
             let last = retry.is_some_and(|retry| !retry.is_left(tried.count() + 1));
-            let picked = regional.regions.pick(key, tried, last);
+            let going = match last && tried.count() > 0 {
+                _ if ctx.spilled => Going::Nowhere,
+                true => Going::Onwards,
+                false => Going::Anywhere,
+            };
+            let picked = regional.regions.pick(key, tried, going);
             let lent = picked.ok_or_else(none)?;
             if let Some(calls) = regional.calls.get(lent.region()) {
                 calls.inc();

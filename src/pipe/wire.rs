@@ -41,7 +41,11 @@ pub fn start(
 ) -> Result<(), Error> {
     let authority = target.authority();
     let host = authority.host_header.as_bytes();
-    writer::start(out, &backend.method, &authority.base_path, path, host).map_err(Error::from)
+    writer::start(out, &backend.method, &authority.base_path, path, host)?;
+    if let Some(region) = target.from() {
+        writer::push_region(out, region);
+    }
+    Ok(())
 }
 
 /// Appends the fields of the framing that a body of the client's asks for, and the end of the head.

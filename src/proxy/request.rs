@@ -1,5 +1,6 @@
 //! From a head to a plan: limits, request id, client address, route, parameters, stages.
 
+use crate::base::reply::X_GATEWAY_REGION;
 use crate::base::{Dialect, Error, Reason, Reply};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::{BodySize, Head};
@@ -36,6 +37,7 @@ pub fn identify(head: &dyn Head, x: &mut Exchange) {
         ctx.request_id = request_id::request_id(head.header(&X_REQUEST_ID));
     }
     ctx.client = ctx.gateway.service.client_ip.resolve(head).ip;
+    ctx.spilled = ctx.gateway.service.regional && head.header(&X_GATEWAY_REGION).is_some();
 }
 
 /// Limits of heads that no door has checked.

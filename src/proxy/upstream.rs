@@ -1,6 +1,7 @@
 //! Pingora's own upstream path, for what the pooled client does not stream: protocol upgrades, and cleartext
 //! HTTP/2 with its trailers. Peers are made of addresses only, every time-out is set, retries are few.
 
+use crate::base::reply::X_GATEWAY_REGION;
 use crate::base::{Error, Reason};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::gate::Passes;
@@ -36,6 +37,8 @@ pub struct Upstream {
     pub tried: Vec<SocketAddr>,
     /// `Host` for the backend.
     pub host: Option<HeaderValue>,
+    /// The region that the call comes from, where the backend's host is in another one.
+    pub region: Option<HeaderValue>,
     /// Path and query for the backend.
     pub target: String,
     /// Fields for the backend.
@@ -82,6 +85,9 @@ pub async fn peer(
         .or_else(|| addresses.first());
     let address = *fresh.ok_or(Reason::DnsFailed)?;
     upstream.tried.push(address);
+    upstream.region = target
+        .from()
+        .and_then(|region| HeaderValue::from_str(region).ok());
     upstream.host = HeaderValue::from_bytes(target.authority().host_header.as_bytes()).ok();
     Ok(Box::new(describe(
         gateway,
@@ -163,6 +169,9 @@ pub fn rewrite(
     }
     for (name, value) in &upstream.fields {
         head.append_header(name, value.clone())?;
+    }
+    if let Some(region) = &upstream.region {
+        head.insert_header(X_GATEWAY_REGION, region.clone())?;
     }
     if upstream.upgrade {
         for name in [header::UPGRADE, header::CONNECTION] {

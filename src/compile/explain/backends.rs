@@ -3,6 +3,7 @@
 
 use super::route::lossy;
 use super::{Lookup, Outcome, Place, Walk};
+use crate::base::reply::{X_GATEWAY_REGION, X_GATEWAY_VERSION};
 use crate::base::{Dialect, Error, Reason, secret};
 use crate::component::{self, Loss};
 use crate::config;
@@ -457,7 +458,7 @@ impl Call<'_, '_> {
             if self.strip.contains(name.as_str()) {
                 return never("it tells who the caller is, which only the gateway may say");
             }
-            if [X_FORWARDED_VIA, crate::base::reply::X_GATEWAY_VERSION].contains(name) {
+            if [X_FORWARDED_VIA, X_GATEWAY_REGION, X_GATEWAY_VERSION].contains(name) {
                 return never("the gateway writes this field itself");
             }
             if self.nominated(name) {

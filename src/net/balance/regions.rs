@@ -87,6 +87,17 @@ pub struct Regions {
     options: PoolOptions,
 }
 
+/// Where a call may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// To the region whose turn it is.
+    Anywhere,
+    /// To the one after that of the host that was tried last.
+    Onwards,
+    /// To the first and no other: it was sent here from another region, and must not wander.
+    Nowhere,
+}
+
 /// One of them.
 #[derive(Debug)]
 struct Tier {
@@ -209,13 +220,14 @@ impl Regions {
     }
 
     /// A host for a call, of the region whose turn it is; none of those that were tried as long as there are others.
-    /// `elsewhere` goes on to the next region after the one that was tried last. `None` when there is none.
-    pub fn pick(&self, key: u64, tried: &mut Tried, elsewhere: bool) -> Option<Lent> {
-        let first = match elsewhere && tried.count() > 0 {
-            true => tried.region as usize + 1,
-            false => self.drawn(key),
+    /// `None` when there is none.
+    pub fn pick(&self, key: u64, tried: &mut Tried, going: Going) -> Option<Lent> {
+        let (first, most) = match going {
+            Going::Anywhere => (self.drawn(key), self.tiers.len()),
+            Going::Onwards => (tried.region as usize + 1, self.tiers.len()),
+            Going::Nowhere => (0, 1),
         };
-        let order = || (first..first + self.tiers.len()).map(|at| at % self.tiers.len());
+        let order = || (first..first + most).map(|at| at % self.tiers.len().max(1));
         let met = *tried;
         for at in order() {
             if let Some(lent) = self.lend(at, tried, |pool| pool.good(key, met), true) {
@@ -228,7 +240,7 @@ impl Regions {
         order()
             .find_map(|at| lend(at, &|pool| pool.good(key, met)))
             .or_else(|| order().find_map(|at| lend(at, &|pool| pool.good(key, Tried::default()))))
-            .or_else(|| (0..self.tiers.len()).find_map(|at| lend(at, &|pool| pool.any(key, met))))
+            .or_else(|| (0..most).find_map(|at| lend(at, &|pool| pool.any(key, met))))
     }
 
     /// The region whose turn it is: by the key where the rule asks for one, so that those who move are few.

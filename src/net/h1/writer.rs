@@ -36,6 +36,8 @@ pub struct RequestHead<'a> {
     pub path_and_query: &'a str,
     /// Value of `Host`.
     pub host: &'a [u8],
+    /// Value of `X-Gateway-Region`, where the host is in another one.
+    pub region: Option<&'a str>,
     /// Fields. `Host`, `Content-Length`, `Transfer-Encoding` and `Trailer` are left out: they are
     /// written from the other parts.
     pub fields: &'a [(HeaderName, HeaderValue)],
@@ -51,6 +53,9 @@ pub struct RequestHead<'a> {
 pub fn request_head(out: &mut Vec<u8>, head: &RequestHead<'_>) -> Result<(), NetError> {
     let path = [head.origin, head.base_path, head.path_and_query];
     line(out, head.method, path, head.host)?;
+    if let Some(region) = head.region {
+        push_region(out, region);
+    }
     if let Some(value) = head.proxy_authorization {
         push_spelled(out, "Proxy-Authorization", value.as_bytes());
     }
@@ -100,6 +105,11 @@ fn line(
     out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+/// Appends the region that a call comes from.
+pub fn push_region(out: &mut Vec<u8>, region: &str) {
+    push_spelled(out, "X-Gateway-Region", region.as_bytes());
 }
 
 /// Appends a field whose name is a token and whose value holds no line end.
@@ -214,6 +224,7 @@ mod tests {
             proxy_authorization: None,
             base_path: "",
             path_and_query: path,
+            region: None,
             host: b"h:1",
             fields: &fields,
             sending: Sending::Nothing,

@@ -65,12 +65,12 @@ impl World {
         told
     }
 
-    fn pick(&self, tried: &mut Tried, elsewhere: bool) -> Option<Lent> {
-        self.regions.pick(fastrand::u64(..), tried, elsewhere)
+    fn pick(&self, tried: &mut Tried, going: Going) -> Option<Lent> {
+        self.regions.pick(fastrand::u64(..), tried, going)
     }
 
     fn one(&self) -> Lent {
-        self.pick(&mut Tried::default(), false).unwrap()
+        self.pick(&mut Tried::default(), Going::Anywhere).unwrap()
     }
 
     /// The percentage of calls that each region gets.
@@ -193,7 +193,7 @@ fn when_nobody_is_healthy_the_first_is_tried_or_nobody_as_the_file_says() {
         world.pass(1);
         match try_all {
             true => world.shares_are(&[100, 0]),
-            false => assert!(world.pick(&mut Tried::default(), false).is_none()),
+            false => assert!(world.pick(&mut Tried::default(), Going::Anywhere).is_none()),
         }
     }
 }
@@ -202,20 +202,16 @@ fn when_nobody_is_healthy_the_first_is_tried_or_nobody_as_the_file_says() {
 fn a_retry_stays_in_its_region_and_the_last_goes_elsewhere() {
     let world = World::new(&[("eu", 2), ("us", 2)]);
     let mut tried = Tried::default();
-    let first = world.pick(&mut tried, false).unwrap();
-    let second = world.pick(&mut tried, false).unwrap();
+    let first = world.pick(&mut tried, Going::Anywhere).unwrap();
+    let second = world.pick(&mut tried, Going::Anywhere).unwrap();
     assert_eq!((first.region(), second.region()), (0, 0));
     assert_ne!(name(&first), name(&second));
-    let third = world.pick(&mut tried, false).unwrap();
+    let third = world.pick(&mut tried, Going::Anywhere).unwrap();
     assert_eq!(third.region(), 1, "all of the first were tried");
     let mut tried = Tried::default();
-    assert_eq!(
-        world.pick(&mut tried, true).unwrap().region(),
-        0,
-        "the first try is none"
-    );
-    assert_eq!(world.pick(&mut tried, true).unwrap().region(), 1);
-    assert_eq!(world.pick(&mut tried, true).unwrap().region(), 0, "round");
+    world.pick(&mut tried, Going::Anywhere);
+    let next = |tried: &mut Tried| world.pick(tried, Going::Onwards).unwrap().region();
+    assert_eq!((next(&mut tried), next(&mut tried)), (1, 0));
 }
 
 #[test]
@@ -223,10 +219,10 @@ fn every_host_of_every_region_is_tried_before_one_is_again() {
     let world = World::new(&[("eu", 3), ("us", 2), ("ap", 1)]);
     let mut tried = Tried::default();
     let all: std::collections::HashSet<String> = (0..6)
-        .map(|_| name(&world.pick(&mut tried, false).unwrap()).to_owned())
+        .map(|_| name(&world.pick(&mut tried, Going::Anywhere).unwrap()).to_owned())
         .collect();
     assert_eq!(all.len(), 6);
-    assert!(world.pick(&mut tried, false).is_some());
+    assert!(world.pick(&mut tried, Going::Anywhere).is_some());
 }
 
 fn bounded(share: u32, regions: &[(&str, usize)]) -> World {
@@ -291,7 +287,9 @@ fn a_key_stays_in_its_region_and_at_its_host() {
     let options = PoolOptions::of(Balance::Hash);
     let mut world = World::of(&[("eu", 10), ("us", 3)], options, rules());
     let home = |world: &World, key: u64| {
-        let lent = world.regions.pick(key, &mut Tried::default(), false);
+        let lent = world
+            .regions
+            .pick(key, &mut Tried::default(), Going::Anywhere);
         name(&lent.unwrap()).to_owned()
     };
     let before: Vec<String> = (0..500).map(|key| home(&world, key)).collect();
@@ -334,7 +332,9 @@ fn what_is_remembered_outlives_a_new_configuration() {
         [],
         "it still waits, and nobody is told twice"
     );
-    let lent = second.pick(0, &mut Tried::default(), false).unwrap();
+    let lent = second
+        .pick(0, &mut Tried::default(), Going::Anywhere)
+        .unwrap();
     assert_eq!(lent.region(), 1);
 }
 
@@ -376,7 +376,26 @@ fn hosts_of_no_weight_are_no_part_of_a_regions_health() {
 fn more_hosts_than_are_remembered_are_no_trouble() {
     let world = World::new(&[("eu", 70), ("us", 70)]);
     let mut tried = Tried::default();
-    assert!((0..200).all(|_| world.pick(&mut tried, false).is_some()));
-    let (before, after) = (tried.region, world.pick(&mut tried, true).unwrap());
+    assert!((0..200).all(|_| world.pick(&mut tried, Going::Anywhere).is_some()));
+    let (before, after) = (
+        tried.region,
+        world.pick(&mut tried, Going::Onwards).unwrap(),
+    );
     assert_eq!(after.region(), 1 - before as usize);
+}
+
+#[test]
+fn a_call_that_came_from_another_region_goes_no_further() {
+    let mut world = bounded(1, &[("eu", 2), ("us", 2)]);
+    let go = |world: &World| {
+        let lent = world.pick(&mut Tried::default(), Going::Nowhere);
+        lent.unwrap().region()
+    };
+    let held: Vec<Lent> = (0..4).map(|_| world.one()).collect();
+    assert_eq!(go(&world), 0, "full as it is");
+    drop(held);
+    world.set(0, 0..2, false);
+    world.pass(1);
+    world.shares_are(&[0, 100]);
+    assert_eq!(go(&world), 0, "down as it is");
 }
