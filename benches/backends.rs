@@ -10,7 +10,8 @@ use hanzo_gateway::base::{Dialect, clock};
 use hanzo_gateway::gateway::gate::{Caller, Gate, Passage};
 use hanzo_gateway::gateway::kept::Kept;
 use hanzo_gateway::gateway::retry::Budget;
-use hanzo_gateway::net::balance::{Outliers, PoolOptions, Roster};
+use hanzo_gateway::net::balance::regions::{Going, Memory};
+use hanzo_gateway::net::balance::{Outliers, PoolOptions, Regions, Roster, Thresholds};
 use hanzo_gateway::net::{Balance, Pool, Resolver, Target, Tried};
 use hanzo_gateway::telemetry::metrics::Metrics;
 use hanzo_gateway::traffic::breaker::{Breaker, Held, Judge, Limits, Settings};
@@ -62,6 +63,30 @@ fn pool(rule: Balance, hosts: usize) -> Pool {
     Pool::new(targets.collect(), options, &roster)
 }
 
+/// Two regions of three hosts, so many of the first down.
+fn regions(share: Option<u32>, down: usize) -> Regions {
+    let resolver = Resolver::new();
+    let hosted = ["eu", "us"].map(|region| {
+        let host = |host| Target::parse(&format!("http://{region}-{host}:8080"), &resolver);
+        let hosts = (0..3).map(|at| (host(at).unwrap(), 1)).collect();
+        (region.into(), hosts)
+    });
+    let rules = Thresholds {
+        share,
+        ..Thresholds::default()
+    };
+    let options = PoolOptions::of(Balance::RoundRobin);
+    let roster = Arc::new(Roster::new(Outliers::default()));
+    let memory = Arc::new(Memory::new(2));
+    let regions = Regions::new(hosted.into(), (options, rules), &roster, memory);
+    let (_, first) = regions.pools().next().unwrap();
+    for seat in first.seats().iter().take(down) {
+        seat.standing().probed(false, clock::moment());
+    }
+    regions.settle(clock::moment());
+    regions
+}
+
 pub(crate) fn all(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("backends");
     for (name, gates) in [
@@ -104,6 +129,22 @@ pub(crate) fn all(criterion: &mut Criterion) {
     group.bench_function("pick/RoundRobin/3, one down", |b| {
         b.iter(|| with_one_down.pick(0, &mut Tried::default()).unwrap());
     });
+    for (name, share, down) in [
+        ("calm", None, 0),
+        ("with a share", Some(1000), 0),
+        ("one of three down", None, 1),
+        ("the first down", None, 3),
+    ] {
+        let regions = regions(share, down);
+        group.bench_function(format!("pick/regions of 3/{name}"), |b| {
+            b.iter(|| {
+                let tried = &mut Tried::default();
+                let lent = regions.pick(black_box(0), tried, Going::Anywhere).unwrap();
+                lent.good();
+                lent
+            });
+        });
+    }
     let budget = Budget::new(20, 10);
     group.bench_function("budget/request", |b| b.iter(|| budget.request()));
     group.bench_function("budget/take", |b| b.iter(|| budget.take()));

@@ -2,6 +2,7 @@
 //! come back, flap or have too much to do. On the way of streams and of composed answers.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -413,8 +414,27 @@ fn a_region_that_the_file_does_not_know_refuses_the_start() {
     for text in ["the file knows no region", "mars", "\"eu\", \"us\""] {
         assert!(refused.stderr.contains(text), "{text}: {}", refused.stderr);
     }
+    assert_eq!(refused.stderr.matches("error[").count(), 1, "told once");
     let setup = || Gateway::setup().variable("HANZO_REGION", "mars");
     assert_eq!(setup().command(&["check"], file).code, Some(1));
+    let nowhere = setup().native(json!({"endpoints": []}));
+    assert!(nowhere.stderr().contains("knows no regions"), "only a warning");
+}
+
+#[test]
+fn the_shipped_file_is_good_in_every_region_that_it_names() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = folder.join("conf/regions/gateway.json");
+    let check = |words: &[&str]| {
+        let words = [&["check", "-l", "-c", path.to_str().unwrap()], words].concat();
+        Gateway::setup().spawn(&words).ended()
+    };
+    for region in ["eu", "us", "ap", "edge-za"] {
+        let output = check(&["--region", region]);
+        assert_eq!(output.code, Some(0), "{region}: {}", output.stderr);
+    }
+    assert_eq!(check(&[]).code, Some(0));
+    assert_eq!(check(&["--region", "mars"]).code, Some(1));
 }
 
 #[test]

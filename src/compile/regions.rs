@@ -56,9 +56,13 @@ impl Regions {
             }
             listed(service.failover.as_ref(), &hosted, report);
         }
-        if let Some(asked) = asked {
-            tell_unknown(asked, &known, report);
+        let backends = document.service.endpoints.iter().flat_map(|e| &e.backend);
+        for settings in backends.filter_map(|backend| backend.extra_config.get(NAME)) {
+            let orders = settings.value.get("failover").and_then(|one| one.as_object());
+            known.extend(orders.into_iter().flat_map(|orders| orders.keys().cloned()));
         }
+        // One that nobody knows is told once, and not by every backend.
+        let asked = asked.filter(|asked| is_known(asked, &known, report));
         let written = service.and_then(|service| service.region.clone());
         Self {
             here: asked.map(str::to_owned).or(written),
@@ -215,9 +219,10 @@ fn listed(failover: Option<&Failover>, hosted: &BTreeSet<String>, report: &mut R
     }
 }
 
-fn tell_unknown(asked: &str, known: &BTreeSet<String>, report: &mut Report) {
+/// Whether a file knows the region that the gateway is told it is in; tells when it does not.
+fn is_known(asked: &str, known: &BTreeSet<String>, report: &mut Report) -> bool {
     if known.contains(asked) {
-        return;
+        return true;
     }
     let asked = shown(asked);
     if known.is_empty() {
@@ -227,7 +232,7 @@ fn tell_unknown(asked: &str, known: &BTreeSet<String>, report: &mut Report) {
         report.push(
             problem.hint("add hanzo/regions to the file, or leave --region and HANZO_REGION out"),
         );
-        return;
+        return false;
     }
     let message = format!("the file knows no region \"{asked}\"");
     let hint = format!(
@@ -235,6 +240,7 @@ fn tell_unknown(asked: &str, known: &BTreeSet<String>, report: &mut Report) {
         list(known)
     );
     report.push(Problem::error(Code::Environment, "", message).hint(hint));
+    false
 }
 
 fn list(names: &BTreeSet<String>) -> String {
@@ -295,7 +301,7 @@ fn moved(host: &str, moves: &[(String, Vec<Listed>)]) -> Vec<Listed> {
             return Some("");
         }
         let rest = authority.host.strip_suffix(from)?;
-        rest.ends_with('.').then(|| &authority.host[..rest.len()])
+        rest.ends_with('.').then_some(rest)
     };
     let found = moves
         .iter()
