@@ -30,6 +30,7 @@ pub use not_yet::{Loss, NOT_YET, NotYet};
 pub use proof::{Proof, until};
 pub use together::whole;
 pub use tokens::{MadeVerifier, TOKEN_KEYS, TokenDefaults, Tokens, TokensRead, read_tokens};
+pub use validation::cel::Policy;
 
 /// Where a component may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

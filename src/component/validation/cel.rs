@@ -15,6 +15,7 @@ mod eval;
 mod fault;
 mod functions;
 mod operators;
+mod policy;
 mod program;
 mod scope;
 mod time;
@@ -23,6 +24,7 @@ mod value;
 
 pub use self::compile::Broken;
 pub use self::fault::Fault;
+pub use self::policy::Policy;
 pub use self::program::{Program, Uses};
 pub use self::scope::Scope;
 

@@ -1,19 +1,24 @@
 //! `qos/ratelimit/tiered` – limits by plan, named by a header field (Enterprise in KrakenD).
 //!
 //! The first tier that fits counts; a caller whom none fits is not limited here, which is warned of when the file
-//! is read. Tiers by `policy` limit nobody yet: a start refuses them unless it is told that this is fine.
+//! is read. A tier fits by its value (`literal`), always (`*`), or by a condition (`policy`) that knows the field as
+//! `value`, the claims of a verified token as `JWT`, and `now`. A condition that has no answer for a caller – it looks at a
+//! claim that is not there – does not fit; where none of the others fits either the caller is refused and not let pass
+//! unlimited.
 
 use super::limiter::{KEYS, Limiter, Scope, read};
 use super::who::Place;
 use super::{enterprise_only, redis, whole};
 use crate::base::{Code, Dialect, Problem, Reason};
-use crate::component::{Component, EndpointDraft, Env, Offers, ServiceDraft};
+use crate::component::{Component, EndpointDraft, Env, Offers, Policy, ServiceDraft};
 use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
 use crate::gateway::task::Task;
+use crate::traffic::limit::hits::Hits;
+use crate::traffic::limit::table::Moment;
 use http::HeaderName;
 use std::sync::Arc;
 
@@ -87,6 +92,17 @@ fn endpoint(
 struct Tiered {
     key: HeaderName,
     tiers: Box<[Tier]>,
+    /// Callers of whom a condition could not say whether they fit, and nothing else fitted.
+    lost: Hits,
+}
+
+/// What limits a caller.
+enum Found<'t> {
+    Tier(&'t Tier),
+    /// No tier is meant for it.
+    None,
+    /// Some tier may have been meant for it.
+    Unknown,
 }
 
 struct Tier {
@@ -98,6 +114,8 @@ struct Tier {
 enum Fits {
     /// The field's value is this.
     Literal(Box<[u8]>),
+    /// The condition holds.
+    Policy(Policy),
     /// Whatever it is, and without one too.
     All,
 }
@@ -143,6 +161,12 @@ fn build(
         Some(Tiered {
             key: key.ok()?,
             tiers: tiers.into_iter().flatten().collect(),
+            lost: Hits::new(
+                &env.metrics,
+                Reason::ClientRateExceeded,
+                "client",
+                scope.endpoint,
+            ),
         })
     })
     .flatten()
@@ -168,12 +192,20 @@ fn tier(
             ))
         }
         "*" => Some(Fits::All),
+        "policy" => {
+            s.require("tier_value");
+            let policy = Policy::read(s, "tier_value");
+            if policy.as_ref().is_some_and(Policy::needs_token) && matches!(place, Place::Service) {
+                let message = "limits of the service stand in front of tokens, so there is no JWT";
+                let hint = "write this component at the endpoints, or compare a header field";
+                s.error_hint("tier_value", Code::BadValue, message, hint);
+            }
+            policy.map(Fits::Policy)
+        }
         other => {
-            // Expressions of Enterprise's policies. What is a lock and not there yet may be allowed by name.
-            let message =
-                format!("tiers by \"{other}\" are not implemented yet: this one limits nobody");
-            let hint = "write \"literal\" or \"*\"; `run` refuses this file unless --allow-unprotected is given";
-            s.warn_hint("tier_value_as", Code::Unprotected, message, hint);
+            let message = format!("a tier's value is not compared as \"{other}\"");
+            let hint = "write \"literal\", \"policy\" or \"*\"";
+            s.error_hint("tier_value_as", Code::BadValue, message, hint);
             None
         }
     };
@@ -210,12 +242,28 @@ impl Tiered {
         limiters.flat_map(Limiter::tasks).collect()
     }
 
-    fn of(&self, value: &[u8]) -> Option<&Limiter> {
-        let fits = |tier: &&Tier| match &tier.fits {
-            Fits::Literal(name) => **name == *value,
-            Fits::All => true,
-        };
-        self.tiers.iter().find(fits)?.limiter.as_ref()
+    fn of(&self, head: &dyn Head, ctx: &Ctx) -> Found<'_> {
+        let value = head.header(&self.key).unwrap_or_default();
+        let mut none = Found::None;
+        for tier in &self.tiers {
+            let fits = match &tier.fits {
+                Fits::Literal(name) => **name == *value,
+                Fits::All => true,
+                Fits::Policy(policy) => {
+                    let claims = ctx.identity.as_deref().map(|who| &who.claims);
+                    let holds = policy.holds(&String::from_utf8_lossy(value), claims);
+                    if let Err(fault) = &holds {
+                        log::debug!("{NAME}: a policy has no answer: {}", fault.0);
+                        none = Found::Unknown;
+                    }
+                    holds.unwrap_or(false)
+                }
+            };
+            if fits {
+                return Found::Tier(tier);
+            }
+        }
+        none
     }
 }
 
@@ -230,10 +278,14 @@ impl HeadStage for Tiered {
         edits: &'a mut Edits,
         ctx: &'a mut Ctx,
     ) -> Step<'a> {
-        let value = head.header(&self.key).unwrap_or_default();
-        let asked = self
-            .of(value)
-            .map_or(Ok(()), |limiter| limiter.ask(head, edits, ctx));
+        let asked = match self.of(head, ctx) {
+            Found::Tier(tier) => match &tier.limiter {
+                Some(limiter) => limiter.ask(head, edits, ctx),
+                None => Ok(()),
+            },
+            Found::None => Ok(()),
+            Found::Unknown => Err(self.lost.hit(ctx, Moment::now().ticks, 0)),
+        };
         Step::Now(asked.map(|()| Flow::Next))
     }
 
@@ -243,8 +295,9 @@ impl HeadStage for Tiered {
     }
 
     fn tell(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) {
-        let value = head.header(&self.key).unwrap_or_default();
-        if let Some(limiter) = self.of(value) {
+        if let Found::Tier(tier) = self.of(head, ctx)
+            && let Some(limiter) = &tier.limiter
+        {
             limiter.tell(head, edits, ctx);
         }
     }

@@ -37,13 +37,25 @@ impl Program {
     /// # Errors
     /// Why it can never be evaluated.
     pub fn compile(source: &str) -> Result<Self, Broken> {
+        Self::checked(source, About::Requests)
+    }
+
+    /// Compiles an expression about one value, which it knows as `value`.
+    ///
+    /// # Errors
+    /// Why it can never be evaluated.
+    pub(super) fn about_value(source: &str) -> Result<Self, Broken> {
+        Self::checked(source, About::Value)
+    }
+
+    fn checked(source: &str, about: About) -> Result<Self, Broken> {
         if source.len() > LONGEST {
             return Err(syntax((1, 1), format!("longer than {LONGEST} bytes")));
         }
         // The parser recurses; what an expression may need of that is set aside for it.
         std::thread::scope(|scope| {
             let parser = std::thread::Builder::new().stack_size(STACK);
-            let job = parser.spawn_scoped(scope, || compile(source));
+            let job = parser.spawn_scoped(scope, || compile(source, about));
             let failed = || syntax((1, 1), "the parser failed on it".to_owned());
             job.map_err(|_| failed())?.join().map_err(|_| failed())?
         })
@@ -59,7 +71,33 @@ fn syntax(at: (usize, usize), message: String) -> Broken {
     }
 }
 
-fn compile(source: &str) -> Result<Program, Broken> {
+/// What an expression is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// Requests, answers and tokens.
+    Requests,
+    /// One value, and tokens.
+    Value,
+}
+
+impl About {
+    fn variable(self, name: &str) -> Option<Variable> {
+        match (self, name) {
+            (Self::Value, "value") => Some(Variable::Value),
+            (Self::Value, "JWT" | "now") | (Self::Requests, _) => Variable::named(name),
+            (Self::Value, _) => None,
+        }
+    }
+
+    fn variables(self) -> Vec<&'static str> {
+        match self {
+            Self::Requests => Variable::ALL.iter().map(|(name, _)| *name).collect(),
+            Self::Value => vec!["value", "JWT", "now"],
+        }
+    }
+}
+
+fn compile(source: &str, about: About) -> Result<Program, Broken> {
     let parser = cel::Env::default().with_optional_support(false);
     let parsed = parser.compile(source).map_err(|errors| {
         let first = errors.errors.first();
@@ -73,6 +111,7 @@ fn compile(source: &str) -> Result<Program, Broken> {
     let mut checker = Checker {
         info: parsed.source_info(),
         source,
+        about,
         locals: Vec::new(),
         uses: Uses::default(),
         depth: 0,
@@ -85,6 +124,7 @@ fn compile(source: &str) -> Result<Program, Broken> {
 struct Checker<'e> {
     info: &'e SourceInfo,
     source: &'e str,
+    about: About,
     /// Variables of the macros around, outermost first.
     locals: Vec<(String, Ty)>,
     uses: Uses,
@@ -160,14 +200,14 @@ impl Checker<'_> {
             let ty = self.locals.get(at).map_or(Ty::Dyn, |(_, ty)| ty.clone());
             return Ok((Node::Local(at), ty));
         }
-        if let Some(variable) = Variable::named(name) {
+        if let Some(variable) = self.about.variable(name) {
             self.uses.add(variable);
             return Ok((Node::Variable(variable), variable.ty()));
         }
         if let Some(ty) = type_named(name) {
             return Ok((Node::Const(Val::Type(ty)), Ty::Type));
         }
-        let known: Vec<&str> = Variable::ALL.iter().map(|(name, _)| *name).collect();
+        let known = self.about.variables();
         Err(self.wrong(
             expr,
             format!("undeclared reference to '{name}'"),

@@ -22,6 +22,8 @@ pub(super) enum Variable {
     AnswerHeaders,
     Data,
     Jwt,
+    /// What a policy is about.
+    Value,
 }
 
 impl Variable {
@@ -49,7 +51,7 @@ impl Variable {
     /// Its declared type.
     pub(super) fn ty(self) -> Ty {
         match self {
-            Self::Now | Self::Method | Self::Path => Ty::String,
+            Self::Now | Self::Method | Self::Path | Self::Value => Ty::String,
             Self::Params => Ty::map(Ty::String),
             Self::Headers | Self::Query | Self::AnswerHeaders => Ty::map(Ty::list(Ty::String)),
             Self::Completed => Ty::Bool,
@@ -73,7 +75,7 @@ pub struct Uses {
 impl Uses {
     pub(super) fn add(&mut self, variable: Variable) {
         match variable {
-            Variable::Now => {}
+            Variable::Now | Variable::Value => {}
             Variable::Method
             | Variable::Path
             | Variable::Params

@@ -22,6 +22,8 @@ pub struct Scope<'a> {
     pub answer: Option<&'a Answer>,
     /// `JWT`, where the phase has it.
     pub claims: Option<&'a Object>,
+    /// `value`, where the phase has it.
+    pub value: Option<&'a str>,
     made: Made,
 }
 
@@ -55,6 +57,15 @@ impl<'a> Scope<'a> {
     pub fn token(claims: &'a Object) -> Self {
         Self {
             claims: Some(claims),
+            ..Self::default()
+        }
+    }
+
+    /// A value that a policy is about, and the claims of a token if there is one.
+    pub fn policy(value: &'a str, claims: Option<&'a Object>) -> Self {
+        Self {
+            claims,
+            value: Some(value),
             ..Self::default()
         }
     }
@@ -101,6 +112,7 @@ impl<'a> Scope<'a> {
                 Val::Object(data, Numbers::Text)
             }
             Variable::Jwt => Val::Object(self.claims?, Numbers::Double),
+            Variable::Value => Val::text(self.value?),
         })
     }
 }
