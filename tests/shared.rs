@@ -338,3 +338,157 @@ fn stores_that_cannot_be_understood_refuse_the_file() {
         );
     }
 }
+
+/// A gateway whose endpoint is limited by a named store, with these settings of the two.
+fn named(origin: &Origin, store: &Store, pool: Value, limit: Value) -> Gateway {
+    let mut pool_settings =
+        json!({"name": "one", "address": format!("127.0.0.1:{}", store.port())});
+    let mut limit_settings =
+        json!({"connection_name": "one", "max_rate": 1, "capacity": 3, "every": "1h"});
+    for (settings, more) in [(&mut pool_settings, pool), (&mut limit_settings, limit)] {
+        let more = more.as_object().unwrap().clone();
+        settings.as_object_mut().unwrap().extend(more);
+    }
+    Gateway::native(json!({
+        "timeout": "5s",
+        "extra_config": {"redis": {"connection_pools": [pool_settings]}},
+        "endpoints": [{"endpoint": "/a", "output_encoding": "no-op",
+            "extra_config": {"qos/ratelimit/router/redis": limit_settings},
+            "backend": [{"url_pattern": "/up", "host": [origin.url()]}]}]
+    }))
+}
+
+fn one_is_up(gateway: &Gateway, up: u8) {
+    let line = format!("hanzo_gateway_rate_limit_store_up{{store=\"one\"}} {up}");
+    eventually(&line, || gateway.metrics().contains(&line).then_some(()));
+}
+
+/// Asks until the gateway has noticed that its store is gone.
+fn until_away(gateway: &Gateway) {
+    eventually("the store is missed", || {
+        gateway.get("/a");
+        let stats = gateway.internal("/__stats").json();
+        (stats["stores"][0]["state"] == "local").then_some(())
+    });
+}
+
+#[test]
+fn without_a_word_about_failures_limits_are_local_while_the_store_is_away() {
+    let (origin, mut store) = (Origin::json("{}"), Store::start());
+    let gateway = named(&origin, &store, json!({}), json!({"capacity": 100}));
+    one_is_up(&gateway, 1);
+    assert_eq!(gateway.get("/a").status(), 200);
+    store.kill();
+    until_away(&gateway);
+    let passed = passed(&gateway, 200);
+    assert!(passed < 100, "{passed}");
+    gateway.get("/a").assert_error(429, "rate_limit_exceeded");
+}
+
+#[test]
+fn on_failure_allow_lets_everybody_pass_or_nobody_while_the_store_is_away() {
+    for (allow, status) in [(true, 200), (false, 503)] {
+        let (origin, mut store) = (Origin::json("{}"), Store::start());
+        let gateway = named(
+            &origin,
+            &store,
+            json!({}),
+            json!({"on_failure_allow": allow, "capacity": 50}),
+        );
+        one_is_up(&gateway, 1);
+        assert_eq!(gateway.get("/a").status(), 200);
+        store.kill();
+        until_away(&gateway);
+        for _ in 0..60 {
+            let answer = gateway.get("/a");
+            assert_eq!(answer.status(), status, "{allow}");
+            assert!(answer.header("x-ratelimit-limit").is_some());
+        }
+        if !allow {
+            let answer = gateway.get("/a");
+            answer.assert_error(503, "service_unavailable");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+            let why = answer.header("proxy-status").unwrap();
+            assert!(why.contains("limit_store_unavailable"), "{why}");
+        }
+        store.again();
+        one_is_up(&gateway, 1);
+        eventually("limits again", || {
+            (gateway.get("/a").status() == 429).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_connection_has_the_name_and_the_life_that_the_file_gives_it() {
+    let (origin, store) = (Origin::json("{}"), Store::start());
+    let pool = json!({"client_name": "edge-7", "conn_max_life_time": "1s"});
+    let gateway = named(&origin, &store, pool, json!({}));
+    one_is_up(&gateway, 1);
+    let id = || {
+        let list: String = store.ask(&["CLIENT", "LIST"]);
+        let ours = list.lines().find(|line| line.contains("name=edge-7"))?;
+        ours.split(' ').next().map(str::to_owned)
+    };
+    let first = eventually("the connection", id);
+    eventually("another connection", || id().filter(|next| *next != first));
+    assert_eq!(gateway.get("/a").status(), 200);
+    let text = gateway.stdout();
+    assert!(!text.contains("store of shared limits is away"), "{text}");
+}
+
+#[test]
+fn a_call_that_failed_is_made_again_before_the_store_counts_as_away() {
+    let (origin, mut store) = (Origin::json("{}"), Store::start());
+    let pool = json!({"max_retries": 20, "min_retry_backoff": "100ms", "max_retry_backoff": "1s"});
+    let gateway = named(
+        &origin,
+        &store,
+        pool,
+        json!({"capacity": 100, "on_failure_allow": false}),
+    );
+    one_is_up(&gateway, 1);
+    assert_eq!(gateway.get("/a").status(), 200);
+    store.kill();
+    // A failed call is known by its count; nobody was refused for it, and nothing was said of the store.
+    eventually("a failed call", || {
+        // What is not told may run out; that the store is away is said to nobody.
+        assert_ne!(gateway.get("/a").status(), 503);
+        let stats = gateway.internal("/__stats").json();
+        (stats["stores"][0]["failures"].as_u64()? >= 2).then_some(())
+    });
+    let stats = gateway.internal("/__stats").json();
+    assert_eq!(stats["stores"][0]["state"], "shared");
+    store.again();
+    let before = store.calls();
+    eventually("calls again", || {
+        gateway.get("/a");
+        (store.calls() > before).then_some(())
+    });
+    let text = gateway.stdout();
+    assert!(!text.contains("store of shared limits is away"), "{text}");
+}
+
+#[test]
+fn settings_of_a_pool_that_have_nothing_to_say_are_told() {
+    let origin = Origin::json("{}");
+    let config = json!({
+        "version": 3,
+        "extra_config": {"redis": {"connection_pools": [{
+            "name": "one", "address": "127.0.0.1:1", "pool_size": 5, "pool_timeout": "1s", "min_idle_conns": 1,
+            "opentelemetry": {"disable_traces": true}, "read_timeout": "2s"
+        }]}},
+        "endpoints": [{"endpoint": "/a", "backend": [{"url_pattern": "/up", "host": [origin.url()]}]}]
+    });
+    let output = Gateway::setup().command(&["check"], config);
+    let told = output.stdout + &output.stderr;
+    for told_of in [
+        "pool_size has no effect",
+        "pool_timeout has no effect",
+        "min_idle_conns has no effect",
+        "stores are not traced",
+    ] {
+        assert!(told.contains(told_of), "{told_of}: {told}");
+    }
+    assert!(!told.contains("read_timeout has"), "{told}");
+}

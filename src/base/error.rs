@@ -113,6 +113,7 @@ reasons! {
     KeyServiceUnavailable "key_service_unavailable" 503 "service_unavailable" "" "The service that vouches for API keys does not answer, and this key is not remembered.";
     IntrospectionUnavailable "introspection_unavailable" 503 "service_unavailable" "" "The service that knows opaque tokens does not answer, and this token is not remembered.";
  SigningKeyUnavailable "signing_key_unavailable" 503 "service_unavailable" "proxy_internal_error" "The key that signs the answer's tokens has not been had yet.";
+    LimitStoreUnavailable "limit_store_unavailable" 503 "service_unavailable" "proxy_internal_error" "The store that a limit counts in does not answer, and the file says that nobody passes then.";
     NoHosts "no_hosts" 503 "service_unavailable" "destination_unavailable" "The backend has no usable host.";
     BreakerOpen "breaker_open" 503 "service_unavailable" "destination_unavailable" "The backend failed again and again; its circuit breaker is open.";
     ConnectionLimit "connection_limit" 503 "service_unavailable" "connection_limit_reached" "Too many connections, in total or from one address.";

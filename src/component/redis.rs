@@ -1,17 +1,18 @@
 //! `redis` – stores that several components share by name (Enterprise in KrakenD): single ones and clusters.
 //!
-//! Here limits use them, over one connection each, on which calls do not wait for each other; the settings of
-//! KrakenD's pool are read and need nothing. `tls` is checked as for backends: by the roots of the machine or those of the
-//! file, and never not at all.
+//! Here limits use them, over one connection each, on which calls do not wait for each other: no request ever waits for a
+//! connection. So the sizes of KrakenD's pool have nothing to say, which a warning tells; times and retries mean what
+//! they mean there. `tls` is checked as for backends: by the roots of the machine or those of the file, and never not at all.
 
 use crate::base::{Code, Dialect, Problem};
 use crate::component::{Component, ServiceDraft};
 use crate::config::settings::Settings;
-use crate::traffic::limit::shared::link::Place;
+use crate::traffic::limit::shared::link::{Again, Place, Renewal};
 use crate::traffic::limit::shared::store::Store;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The table line.
 pub const COMPONENT: Component = Component {
@@ -40,6 +41,24 @@ const SHARED: &[&str] = &[
     "max_retry_backoff",
     "opentelemetry",
 ];
+
+/// Sizes of a pool of connections, of which there is one.
+const POOL: &[&str] = &[
+    "pool_size",
+    "pool_timeout",
+    "min_idle_conns",
+    "max_idle_conns",
+    "max_active_conns",
+];
+
+/// How long connecting may take where the file does not say.
+const DIAL: Duration = Duration::from_secs(5);
+/// The longest that a call may take: a report that is later than this is of no use to anybody.
+const SLOWEST: Duration = Duration::from_secs(30);
+/// The shortest that a connection lives.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// How often a call is made again at most.
+const MOST: u64 = 20;
 
 fn build(s: &mut Settings<'_>, draft: &mut ServiceDraft, dialect: Dialect) -> Result<(), Problem> {
     s.known(&["connection_pools", "clusters"]);
@@ -99,9 +118,7 @@ fn place(
         format!("{scheme}://{login}{address}{slash}")
     };
     let mut place = Place::at(addresses.iter().map(url).collect(), cluster);
-    if let Some(dial) = s.duration("dial_timeout").filter(|dial| !dial.is_zero()) {
-        place.dial = dial;
-    }
+    manners(s, &mut place);
     if secure && s.value(tls).is_some_and(|tls| tls.is_object()) {
         certificates(s, tls, &mut place);
     }
@@ -111,6 +128,71 @@ fn place(
         return None;
     }
     Some((name, place))
+}
+
+/// How it is spoken to.
+fn manners(s: &mut Settings<'_>, place: &mut Place) {
+    place.client = s.string("client_name").filter(|name| !name.is_empty());
+    if place.client.as_ref().is_some_and(|name| {
+        let visible = |byte: u8| byte.is_ascii_graphic();
+        !name.bytes().all(visible)
+    }) {
+        let message = "client_name has a space or a character that a store takes for none";
+        s.error("client_name", Code::BadValue, message);
+        place.client = None;
+    }
+    place.dial = span(s, "dial_timeout").unwrap_or(DIAL);
+    // A call is written and read at once: it may take as long as both.
+    let (read, write) = (span(s, "read_timeout"), span(s, "write_timeout"));
+    if read.is_some() || write.is_some() {
+        let both = read
+            .unwrap_or_default()
+            .saturating_add(write.unwrap_or_default());
+        place.call = both.min(SLOWEST);
+    }
+    let times = s.unsigned("max_retries").unwrap_or(3);
+    if times > MOST {
+        let message = format!("max_retries is {times}, and {MOST} are made at most");
+        s.warn("max_retries", Code::OutOfRange, message);
+    }
+    let own = place.again;
+    place.again = Again {
+        times: u32::try_from(times.min(MOST)).unwrap_or(0),
+        shortest: span(s, "min_retry_backoff").unwrap_or(own.shortest),
+        longest: span(s, "max_retry_backoff").unwrap_or(own.longest),
+    };
+    let lasting = |span: Duration| span.max(SHORTEST);
+    place.renewal = Renewal {
+        idle: span(s, "conn_max_idle_time").map(lasting),
+        life: span(s, "conn_max_life_time").map(lasting),
+    };
+    if place.cluster {
+        let redirects = s.unsigned("max_redirects").unwrap_or(3).min(MOST);
+        place.redirects = u32::try_from(redirects).unwrap_or(3);
+    }
+    no_effect(s);
+}
+
+/// Tells of what is written and has nothing to say.
+fn no_effect(s: &mut Settings<'_>) {
+    for key in POOL {
+        if s.has(key) {
+            let message = format!(
+                "{key} has no effect: one connection carries all calls, and no request waits for it"
+            );
+            s.warn_hint(key, Code::UnknownKey, message, "leave it out");
+        }
+    }
+    if s.has("opentelemetry") {
+        let message = "stores are not traced, and their metrics stand with the others";
+        let hint = "leave it out; see hanzo_gateway_rate_limit_store_* on the internal listener";
+        s.warn_hint("opentelemetry", Code::UnknownKey, message, hint);
+    }
+}
+
+/// A span that is some time.
+fn span(s: &mut Settings<'_>, key: &str) -> Option<Duration> {
+    s.duration(key).filter(|span| !span.is_zero())
 }
 
 /// `user:password@`, as a URL has it.

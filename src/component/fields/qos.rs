@@ -56,10 +56,9 @@ const REDIS_LIMIT: &[Field] = &[
     field(
         "on_failure_allow",
         Flag,
-        "Let requests pass while the store is away.",
+        "Whether requests pass while the store is away, or are refused with 503.",
     )
-    .or("false")
-    .differs("limits hold for each gateway alone then, whatever this says"),
+    .differs("without it the limits hold for each gateway alone then; KrakenD refuses"),
 ];
 
 const TIERED: &[Field] = &[
@@ -70,7 +69,7 @@ const TIERED: &[Field] = &[
             field("tier_value", Text, "The name of the plan."),
             field("tier_value_as", TIER_AS, "How the name is compared.")
                 .or("literal")
-                .differs("`policy` is refused"),
+                .differs("an expression of `policy` sees `value`, `JWT` and `now`"),
             field("ratelimit", Object(ROUTER), "Its limit."),
             field("ratelimit_redis", Object(REDIS_LIMIT), "Its limit, shared."),
         ])),
@@ -136,6 +135,12 @@ const OTEL_STORE: &[Field] = &[
     field("traces_static_attributes", Any, "Attributes of all traces."),
 ];
 
+/// How long a call may take.
+const BOTH: &str =
+    "a call may take as long as both together, 30s at most; 500ms where neither is written";
+/// A store has one connection.
+const ONE: &str = "no effect, which a warning tells: one connection carries all calls";
+
 const POOL: &[Field] = &[
     field("name", Text, "What others call it.").must(),
     field("address", Text, "Where it is.")
@@ -146,24 +151,34 @@ const POOL: &[Field] = &[
     field("db", Int, "The database.").or("0"),
     field("client_name", Text, "Our name there."),
     field("tls", Any, "TLS."),
-    field("pool_size", Int, "Connections.").or("10"),
-    field("pool_timeout", Duration, "How long to wait for one."),
+    field("pool_size", Int, "Connections.")
+        .or("10")
+        .differs(ONE),
+    field("pool_timeout", Duration, "How long to wait for one.").differs(ONE),
     field(
         "min_idle_conns",
         Int,
         "How many idle ones are kept at least.",
-    ),
-    field("max_idle_conns", Int, "How many at most."),
-    field("max_active_conns", Int, "How many in all."),
-    field("conn_max_idle_time", Duration, "How long one may idle.").or("30m"),
-    field("conn_max_life_time", Duration, "How long one may live."),
+    )
+    .differs(ONE),
+    field("max_idle_conns", Int, "How many at most.").differs(ONE),
+    field("max_active_conns", Int, "How many in all.").differs(ONE),
+    field("conn_max_idle_time", Duration, "How long one may idle.")
+        .differs("it is made anew then; never where this is not written"),
+    field("conn_max_life_time", Duration, "How long one may live.").differs("it is made anew then"),
     field("dial_timeout", Duration, "How long connecting may take.").or("5s"),
-    field("read_timeout", Duration, "How long reading may take."),
-    field("write_timeout", Duration, "How long writing may take."),
-    field("max_retries", Int, "How often again.").or("3"),
+    field("read_timeout", Duration, "How long reading may take.").differs(BOTH),
+    field("write_timeout", Duration, "How long writing may take.").differs(BOTH),
+    field(
+        "max_retries",
+        Int,
+        "How often a call is made again before the store counts as away.",
+    )
+    .or("3"),
     field("min_retry_backoff", Duration, "The shortest pause.").or("8ms"),
     field("max_retry_backoff", Duration, "The longest.").or("512ms"),
-    field("opentelemetry", Object(OTEL_STORE), "What is measured."),
+    field("opentelemetry", Object(OTEL_STORE), "What is measured.")
+        .differs("no effect, which a warning tells"),
 ];
 
 const CLUSTER: &[Field] = &[
@@ -180,24 +195,34 @@ const CLUSTER: &[Field] = &[
         "How many redirects inside of the cluster.",
     )
     .or("3"),
-    field("pool_size", Int, "Connections.").or("10"),
-    field("pool_timeout", Duration, "How long to wait for one."),
+    field("pool_size", Int, "Connections.")
+        .or("10")
+        .differs(ONE),
+    field("pool_timeout", Duration, "How long to wait for one.").differs(ONE),
     field(
         "min_idle_conns",
         Int,
         "How many idle ones are kept at least.",
-    ),
-    field("max_idle_conns", Int, "How many at most."),
-    field("max_active_conns", Int, "How many in all."),
-    field("conn_max_idle_time", Duration, "How long one may idle.").or("30m"),
-    field("conn_max_life_time", Duration, "How long one may live."),
+    )
+    .differs(ONE),
+    field("max_idle_conns", Int, "How many at most.").differs(ONE),
+    field("max_active_conns", Int, "How many in all.").differs(ONE),
+    field("conn_max_idle_time", Duration, "How long one may idle.")
+        .differs("it is made anew then; never where this is not written"),
+    field("conn_max_life_time", Duration, "How long one may live.").differs("it is made anew then"),
     field("dial_timeout", Duration, "How long connecting may take.").or("5s"),
-    field("read_timeout", Duration, "How long reading may take."),
-    field("write_timeout", Duration, "How long writing may take."),
-    field("max_retries", Int, "How often again.").or("3"),
+    field("read_timeout", Duration, "How long reading may take.").differs(BOTH),
+    field("write_timeout", Duration, "How long writing may take.").differs(BOTH),
+    field(
+        "max_retries",
+        Int,
+        "How often a call is made again before the store counts as away.",
+    )
+    .or("3"),
     field("min_retry_backoff", Duration, "The shortest pause.").or("8ms"),
     field("max_retry_backoff", Duration, "The longest.").or("512ms"),
-    field("opentelemetry", Object(OTEL_STORE), "What is measured."),
+    field("opentelemetry", Object(OTEL_STORE), "What is measured.")
+        .differs("no effect, which a warning tells"),
 ];
 
 const QUOTA_DEFINITION: &[Field] = &[

@@ -40,6 +40,20 @@ pub(super) struct Written {
     pub shards: usize,
     /// Where several gateways count together.
     pub store: Option<Arc<Store>>,
+    /// What becomes of requests while that is away.
+    pub away: Away,
+}
+
+/// What becomes of requests while the store is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Away {
+    /// The limits hold for this gateway alone.
+    #[default]
+    Local,
+    /// They pass.
+    Pass,
+    /// They are refused.
+    Refuse,
 }
 
 impl Written {
@@ -109,6 +123,7 @@ pub(super) fn read(s: &mut Settings<'_>, dialect: Dialect, place: Place<'_>) -> 
         // So many locks are enough for any machine.
         shards: usize::try_from(shards).unwrap_or(SHARDS).clamp(1, 2048),
         store: None,
+        away: Away::Local,
     }
 }
 
@@ -158,6 +173,8 @@ pub(super) struct Limiter {
     all_hits: Hits,
     each_hits: Hits,
     shown: RateLimits,
+    /// The store without which requests pass, or do not.
+    needed: Option<(Arc<Store>, Away)>,
 }
 
 enum All {
@@ -187,6 +204,8 @@ impl Limiter {
             written.pace(written.max_rate, written.capacity),
             written.pace(written.client_max_rate, written.client_capacity),
         ];
+        let away = written.away;
+        let needed = written.store.filter(|_| away != Away::Local);
         let each = written.who.and_then(|who| Some((who, each?)));
         if all.is_none() && each.is_none() {
             return None;
@@ -203,6 +222,7 @@ impl Limiter {
         let hits = |reason, level| Hits::new(&env.metrics, reason, level, scope.endpoint);
         Some(Self {
             policy,
+            needed: needed.map(|store| (store, away)),
             shown,
             all_hits: hits(scope.reason, scope.level),
             each_hits: hits(Reason::ClientRateExceeded, "client"),
@@ -252,6 +272,15 @@ impl Limiter {
     /// # Errors
     /// Which of them refuses. Nothing is taken from either then.
     pub(super) fn ask(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
+        if let Some((store, away)) = &self.needed
+            && store.is_away()
+        {
+            self.tell(head, edits, ctx);
+            return match away {
+                Away::Local | Away::Pass => Ok(()),
+                Away::Refuse => Err(Error::from(Reason::LimitStoreUnavailable).retry_after(1)),
+            };
+        }
         let at = Moment::now();
         // A request that all together have no room for costs its client nothing.
         if let Some(All::Native(gate, cost, label)) = &self.all

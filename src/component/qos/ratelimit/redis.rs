@@ -1,10 +1,12 @@
 //! `qos/ratelimit/router/redis` and `qos/ratelimit/service/redis` – the limits of an endpoint and of the service, counted
 //! by several gateways together (Enterprise in KrakenD).
 //!
-//! Differs from what KrakenD describes: no request waits for the store. While it is away the limits hold for each gateway
-//! alone, whatever `on_failure_allow` says: neither does everything pass then, nor nothing.
+//! Differs from what KrakenD describes: no request waits for the store. What becomes of requests while it is away is for
+//! `on_failure_allow` to say: `true` lets all of them pass, `false` refuses them. Without it the limits hold for each
+//! gateway alone (contract section 5); KrakenD refuses then. In the krakend dialect these limits do nothing, as in its
+//! Community edition.
 
-use super::limiter::{Limiter, Scope, Written, possible};
+use super::limiter::{Away, Limiter, Scope, Written, possible};
 use super::router::Stage;
 use super::who::{self, Place};
 use super::{SECOND, capacity, enterprise_only, every, rate, whole};
@@ -92,7 +94,10 @@ pub(super) fn service(
 pub(super) fn read(s: &mut Settings<'_>, offers: &Offers, place: Place<'_>) -> Option<Written> {
     let native = Dialect::Native;
     s.known(KEYS);
-    s.bool("on_failure_allow");
+    let away = s.bool("on_failure_allow").map(|allow| match allow {
+        true => Away::Pass,
+        false => Away::Refuse,
+    });
     let store = store(s, offers);
     let span = every(s, native, SECOND);
     let (max_rate, client_max_rate) = (rate(s, "max_rate"), rate(s, "client_max_rate"));
@@ -113,6 +118,7 @@ pub(super) fn read(s: &mut Settings<'_>, offers: &Offers, place: Place<'_>) -> O
         cleanup: CLEANUP,
         shards: SHARDS,
         store: Some(store?),
+        away: away.unwrap_or_default(),
     })
 }
 

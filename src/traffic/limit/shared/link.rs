@@ -11,8 +11,8 @@ use redis::{
 use std::fmt;
 use std::time::Duration;
 
-/// How long one call may take.
-pub const CALL: Duration = Duration::from_millis(500);
+/// How long one call may take, where a file does not say.
+const CALL: Duration = Duration::from_millis(500);
 
 /// Where a store is and how to speak to it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -27,6 +27,46 @@ pub struct Place {
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     /// How long connecting may take.
     pub dial: Duration,
+    /// How long one call may take.
+    pub call: Duration,
+    /// What the connection is called there.
+    pub client: Option<String>,
+    /// How often a node of a cluster may send us to another.
+    pub redirects: u32,
+    /// How a call is made again before the store counts as away.
+    pub again: Again,
+    /// When a connection is made anew although it works.
+    pub renewal: Renewal,
+}
+
+/// How a call that failed is made again, on a new connection. It counts once, however often it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Again {
+    /// How often.
+    pub times: u32,
+    /// The first pause; each is twice as long as the one before.
+    pub shortest: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+impl Again {
+    /// The pause before the nth attempt, counted from 1, if there is one.
+    pub fn pause(&self, attempt: u32) -> Option<Duration> {
+        let doubled = self
+            .shortest
+            .saturating_mul(1 << attempt.saturating_sub(1).min(16));
+        (attempt <= self.times).then(|| doubled.min(self.longest))
+    }
+}
+
+/// When a connection has had its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Renewal {
+    /// After so long without a call.
+    pub idle: Option<Duration>,
+    /// After so long.
+    pub life: Option<Duration>,
 }
 
 impl fmt::Debug for Place {
@@ -48,6 +88,15 @@ impl Place {
             roots: None,
             identity: None,
             dial: Duration::from_secs(1),
+            call: CALL,
+            client: None,
+            redirects: 1,
+            again: Again {
+                times: 0,
+                shortest: Duration::from_millis(8),
+                longest: Duration::from_millis(512),
+            },
+            renewal: Renewal::default(),
         }
     }
 
@@ -92,6 +141,15 @@ impl Place {
             add(certificate);
             add(key);
         }
+        add(self.client.as_deref().unwrap_or_default().as_bytes());
+        let manners = (
+            self.dial,
+            self.call,
+            self.redirects,
+            self.again,
+            self.renewal,
+        );
+        add(format!("{manners:?}").as_bytes());
         let whole = hash.finish();
         digits(whole.as_ref())
     }
@@ -125,8 +183,8 @@ impl Place {
         let mut link = if self.cluster {
             let builder = ClusterClient::builder(self.urls.iter().map(String::as_str))
                 .connection_timeout(self.dial)
-                .response_timeout(CALL)
-                .retries(1);
+                .response_timeout(self.call)
+                .retries(self.redirects);
             let client = match self.certificates() {
                 Some(certificates) => builder.certs(certificates).build()?,
                 None => builder.build()?,
@@ -139,11 +197,16 @@ impl Place {
             };
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(self.dial))
-                .set_response_timeout(Some(CALL));
+                .set_response_timeout(Some(self.call));
             let connecting = client.get_multiplexed_async_connection_with_config(&config);
             Link::Single(connecting.await?)
         };
         link.ping().await?;
+        if let Some(name) = &self.client {
+            let mut command = redis::cmd("CLIENT");
+            command.arg("SETNAME").arg(name);
+            link.ask::<()>(&command).await?;
+        }
         Ok(link)
     }
 }
@@ -249,6 +312,28 @@ mod tests {
         assert!(check(&["redis://a", "rediss://b"]).is_err());
         let place = Place::at(vec!["redis://:secret@a".to_owned()], false);
         assert!(!format!("{place:?}").contains("secret"));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_end() {
+        let mut again = Place::at(Vec::new(), false).again;
+        assert_eq!(again.pause(1), None);
+        again.times = 8;
+        let pauses: Vec<_> = (1..=9).map(|attempt| again.pause(attempt)).collect();
+        let millis = |pause: &Option<Duration>| pause.map(|pause| pause.as_millis());
+        let pauses: Vec<_> = pauses.iter().map(millis).collect();
+        let expected = [8, 16, 32, 64, 128, 256, 512, 512].map(Some);
+        assert_eq!(pauses[..8], expected);
+        assert_eq!(pauses[8], None);
+    }
+
+    #[test]
+    fn places_that_are_spoken_to_in_another_way_are_others() {
+        let place = || Place::at(vec!["redis://a".to_owned()], false);
+        let mut other = place();
+        assert_eq!(place().mark(), other.mark());
+        other.call = Duration::from_secs(2);
+        assert_ne!(place().mark(), other.mark());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! call that fails ends the connection and turns the limits local at once; the task goes on trying.
 
 use super::lease::{Reply, Report};
-use super::link::{self, CALL, Link, Place, Script};
+use super::link::{self, Link, Place, Script};
 use super::work::{Batch, GROUPS, Work};
 use crate::gateway::kept::Kept;
 use crate::gateway::task::{Running, Task};
@@ -115,6 +115,8 @@ pub struct Store {
     /// What it is called in logs and metrics.
     name: String,
     up: AtomicBool,
+    /// Whether it was asked and did not answer; before the first attempt nothing is known.
+    away: AtomicBool,
     asks: Sender<Ask>,
     asked: Mutex<Receiver<Ask>>,
     hurry: Notify,
@@ -150,6 +152,7 @@ impl Store {
             place,
             name: name.to_owned(),
             up: AtomicBool::new(false),
+            away: AtomicBool::new(false),
             asks,
             asked: Mutex::new(asked),
             hurry: Notify::new(),
@@ -187,6 +190,11 @@ impl Store {
         self.up.load(Ordering::Relaxed)
     }
 
+    /// Whether it did not answer last time, and all attempts to call it again failed too.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
     /// Notes a caller for the next report. Where too many wait already it is noted when it comes again.
     pub fn ask(&self, ask: Ask) {
         let _ = self.asks.try_send(ask);
@@ -199,14 +207,15 @@ impl Store {
 
     fn came(&self) {
         self.meters.up.set(1);
+        self.away.store(false, Ordering::Relaxed);
         if !self.up.swap(true, Ordering::Relaxed) {
             log::info!(store = self.name.as_str(); "limits are shared");
         }
     }
 
     fn went(&self, why: &str) {
-        self.meters.failed.inc();
         self.meters.up.set(0);
+        self.away.store(true, Ordering::Relaxed);
         if self.up.swap(false, Ordering::Relaxed) {
             log::warn!(store = self.name.as_str(), reason = why; "the store of shared limits is away, limits are local");
         }
@@ -216,59 +225,104 @@ impl Store {
         let mut asked = self.asked.lock().await;
         let mut work = Work::default();
         let mut pause = AGAIN.0;
+        let mut attempt = 0;
         let mut first = true;
         loop {
-            let link = match timeout(self.place.dial + CALL, self.place.connect()).await {
-                Ok(Ok(link)) => link,
-                failed => {
-                    let why = failed.map_or_else(
-                        |_| "no connection in time".to_owned(),
-                        |result| result.err().map_or_else(String::new, |e| link::fault(&e)),
-                    );
-                    if std::mem::take(&mut first) {
-                        // There is no change to tell of, and somebody must know.
-                        self.up.store(true, Ordering::Relaxed);
+            let why = match self.connect().await {
+                Ok(link) => {
+                    first = false;
+                    pause = AGAIN.0;
+                    let spoken = self.speak(link, &mut work, &mut asked, &mut attempt).await;
+                    match spoken {
+                        Spoken::Enough => continue,
+                        Spoken::Failed(why) => why,
                     }
-                    self.went(&why);
-                    work.wait(&mut asked, Instant::now() + pause).await;
-                    pause = (pause * 2).min(AGAIN.1);
-                    continue;
                 }
+                Err(why) => why,
             };
-            first = false;
-            pause = AGAIN.0;
-            self.came();
-            let why = self.speak(link, &mut work, &mut asked).await;
+            self.meters.failed.inc();
+            attempt += 1;
+            if let Some(soon) = self.place.again.pause(attempt) {
+                work.wait(&mut asked, Instant::now() + soon).await;
+                continue;
+            }
+            if std::mem::take(&mut first) {
+                // There is no change to tell of, and somebody must know.
+                self.up.store(true, Ordering::Relaxed);
+            }
             self.went(&why);
             work.wait(&mut asked, Instant::now() + pause).await;
+            pause = (pause * 2).min(AGAIN.1);
         }
     }
 
-    /// Reports until a call fails.
-    async fn speak(&self, link: Link, work: &mut Work, asked: &mut Receiver<Ask>) -> String {
+    async fn connect(&self) -> Result<Link, String> {
+        match timeout(self.place.dial + self.place.call, self.place.connect()).await {
+            Ok(Ok(link)) => Ok(link),
+            Ok(Err(error)) => Err(link::fault(&error)),
+            Err(_) => Err("no connection in time".to_owned()),
+        }
+    }
+
+    /// Reports until a call fails, or the connection has had its time. It answers once it was heard: `attempt` begins
+    /// again with the first call that it took, or at once where nothing waits to be told.
+    async fn speak(
+        &self,
+        link: Link,
+        work: &mut Work,
+        asked: &mut Receiver<Ask>,
+        attempt: &mut u32,
+    ) -> Spoken {
         let rhythm = if self.place.cluster {
             RHYTHM * 2
         } else {
             RHYTHM
         };
-        let mut last = Instant::now() - rhythm;
+        if work.unsure.is_empty() {
+            self.came();
+            *attempt = 0;
+        }
+        let made = Instant::now();
+        let mut last = made - rhythm;
+        let mut used = made;
         loop {
             let hurried = || self.hurry.notified();
-            work.gather(asked, last, rhythm, hurried).await;
+            let end = self.end(made, used);
+            if !work.gather(asked, (last, rhythm, end), hurried).await {
+                return Spoken::Enough;
+            }
             last = Instant::now();
-            if let Err(why) = self.flush(&link, work).await {
-                return why;
+            match self.flush(&link, work).await {
+                Ok(0) => {}
+                Ok(_) => {
+                    used = last;
+                    self.came();
+                    *attempt = 0;
+                }
+                Err(why) => return Spoken::Failed(why),
             }
         }
     }
 
-    async fn flush(&self, link: &Link, work: &mut Work) -> Result<(), String> {
+    /// When a connection has had its time that was made and used at these moments.
+    fn end(&self, made: Instant, used: Instant) -> Option<Instant> {
+        let renewal = &self.place.renewal;
+        let idle = renewal.idle.map(|span| used + span);
+        let life = renewal.life.map(|span| made + span);
+        idle.into_iter().chain(life).min()
+    }
+
+    /// Makes the calls that are due, and tells how many they were.
+    async fn flush(&self, link: &Link, work: &mut Work) -> Result<usize, String> {
         let again = std::mem::take(&mut work.unsure);
+        let repeated = again.len();
         if !again.is_empty() {
             self.call(link, work, again).await?;
         }
         let batches = work.batches(self.place.cluster);
-        self.call(link, work, batches).await
+        let count = repeated + batches.len();
+        self.call(link, work, batches).await?;
+        Ok(count)
     }
 
     async fn call(&self, link: &Link, work: &mut Work, batches: Vec<Batch>) -> Result<(), String> {
@@ -277,7 +331,7 @@ impl Store {
             async move {
                 let (keys, args) = batch.spoken();
                 let call = link.run(&self.script, &keys, &args);
-                let answer = match timeout(CALL, call).await {
+                let answer = match timeout(self.place.call, call).await {
                     Ok(Ok(numbers)) if numbers.len() == batch.callers.len() * 4 => Ok(numbers),
                     Ok(Ok(_)) => Err("an answer of another size".to_owned()),
                     Ok(Err(error)) => Err(link::fault(&error)),
@@ -302,6 +356,14 @@ impl Store {
         }
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// How a connection ended.
+enum Spoken {
+    /// It has had its time.
+    Enough,
+    /// A call failed.
+    Failed(String),
 }
 
 impl Task for Store {

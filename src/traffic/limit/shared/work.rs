@@ -59,17 +59,19 @@ impl Work {
         !self.waiting.is_empty() || !self.unsure.is_empty()
     }
 
-    /// Notes what comes until it is time for a report.
+    /// Notes what comes until it is time for a report; `false` when `end` comes before anything is to be reported.
     pub(super) async fn gather<'n>(
         &mut self,
         asked: &mut Receiver<Ask>,
-        last: Instant,
-        rhythm: Duration,
+        (last, rhythm, end): (Instant, Duration, Option<Instant>),
         hurried: impl Fn() -> tokio::sync::futures::Notified<'n>,
-    ) {
+    ) -> bool {
         let mut due = last + rhythm;
         loop {
             let now = Instant::now();
+            if end.is_some_and(|end| now >= end) {
+                return false;
+            }
             let until = if !self.is_due() {
                 let granted = self.granted.front().map(|(at, _)| *at);
                 granted.unwrap_or(now + Duration::from_secs(3600)).max(due)
@@ -77,8 +79,9 @@ impl Work {
                 due
             };
             if self.is_due() && now >= due {
-                return;
+                return true;
             }
+            let ends = end.unwrap_or(now + Duration::from_secs(3600));
             tokio::select! {
                 Some(ask) = asked.recv() => {
                     self.note(ask);
@@ -87,7 +90,8 @@ impl Work {
                     }
                 }
                 () = hurried() => due = due.min(last + HURRY),
-                () = sleep_until(until) => return,
+                () = sleep_until(until) => return true,
+                () = sleep_until(ends) => {}
             }
         }
     }
