@@ -418,7 +418,10 @@ fn a_region_that_the_file_does_not_know_refuses_the_start() {
     let setup = || Gateway::setup().variable("HANZO_REGION", "mars");
     assert_eq!(setup().command(&["check"], file).code, Some(1));
     let nowhere = setup().native(json!({"endpoints": []}));
-    assert!(nowhere.stderr().contains("knows no regions"), "only a warning");
+    assert!(
+        nowhere.stderr().contains("knows no regions"),
+        "only a warning"
+    );
 }
 
 #[test]
@@ -559,7 +562,12 @@ fn a_call_that_came_from_another_regions_gateway_is_not_sent_on() {
         let refusing = format!("http://127.0.0.1:{}", ports::free());
         let end = Mortal::new();
         // In us: its own host is dead, and the one in eu works.
-        let mut second = file(encoding, &[end.url()], &[refusing.clone()], &later());
+        let mut second = file(
+            encoding,
+            &[end.url()],
+            std::slice::from_ref(&refusing),
+            &later(),
+        );
         for endpoint in second["endpoints"].as_array_mut().unwrap() {
             endpoint["endpoint"] = json!("/up");
         }

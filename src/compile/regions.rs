@@ -58,7 +58,10 @@ impl Regions {
         }
         let backends = document.service.endpoints.iter().flat_map(|e| &e.backend);
         for settings in backends.filter_map(|backend| backend.extra_config.get(NAME)) {
-            let orders = settings.value.get("failover").and_then(|one| one.as_object());
+            let orders = settings
+                .value
+                .get("failover")
+                .and_then(|one| one.as_object());
             known.extend(orders.into_iter().flat_map(|orders| orders.keys().cloned()));
         }
         // One that nobody knows is told once, and not by every backend.

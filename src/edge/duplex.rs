@@ -23,6 +23,10 @@ use tokio::io::AsyncWrite;
 /// Bytes read at once for a client that has shown to be slower than its backend.
 const SLOW_PIECE: usize = 16 << 10;
 
+/// Bytes read at once of a body that is large. The part of a piece that a client does not take is kept for it, and
+/// such bodies are what clients do not take at once; smaller ones are read in one piece.
+const LARGE_PIECE: usize = 96 << 10;
+
 /// Why an exchange ended before its end.
 #[derive(Debug)]
 pub enum Ended {
@@ -371,7 +375,11 @@ impl<'a> Duplex<'a> {
             let Self {
                 conn, down, client, ..
             } = self;
-            let most = if down.slow { SLOW_PIECE } else { SCRATCH };
+            let most = match down.bytes {
+                _ if down.slow => SLOW_PIECE,
+                bytes if bytes >= SCRATCH as u64 => LARGE_PIECE,
+                _ => SCRATCH,
+            };
             let read = ready!(poll_with_room(
                 &mut conn.io,
                 cx,
