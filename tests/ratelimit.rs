@@ -177,6 +177,37 @@ fn nobody_chooses_its_own_name_behind_a_trusted_proxy() {
 }
 
 #[test]
+fn what_an_endpoint_refuses_costs_no_caller_any_of_its_plan() {
+    let origin = Origin::json(ORIGIN);
+    let plan = json!({"hanzo/ratelimit": {"tiers": {"free": {"per_day": 5}}}});
+    let all = router(json!({"max_rate": 1, "capacity": 2, "every": "1h"}));
+    let tiered = json!({
+        "qos/ratelimit/router": {"max_rate": 1, "capacity": 2, "every": "1h"},
+        "qos/ratelimit/tiered": {"tier_key": "X-Plan", "tiers": [
+            {"tier_value": "none", "ratelimit": {"max_rate": 1, "capacity": 1, "every": "1h"}},
+            {"tier_value_as": "*", "ratelimit": {"max_rate": 1, "capacity": 9, "every": "1h"}},
+        ]}
+    });
+    let gateway = Gateway::native(service(
+        plan,
+        json!([
+            made("/all", &origin, all),
+            passed("/tiered", &origin, tiered),
+            made("/free", &origin, json!({}))
+        ]),
+    ));
+    assert_eq!(
+        statuses(&gateway, "/all", 8),
+        [200, 200, 429, 429, 429, 429, 429, 429]
+    );
+    let ask = |plan: &str| with(&gateway, "/tiered", ("X-Plan", plan)).status();
+    assert_eq!([ask("none"), ask("none"), ask("none")], [200, 429, 429]);
+    // Neither the endpoint's own bucket, of which one is left, nor the plan has lost anything.
+    assert_eq!(ask("other"), 200);
+    assert_eq!(statuses(&gateway, "/free", 2), [200, 429]);
+}
+
+#[test]
 fn as_many_pass_as_there_are_tokens_however_many_ask_at_once() {
     let origin = Origin::json(ORIGIN);
     let all = router(json!({"max_rate": 1, "capacity": 50, "every": "1h"}));

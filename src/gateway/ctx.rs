@@ -1,6 +1,7 @@
 //! What one request knows of itself. No maps of strings; rare parts are optional.
 
 use crate::base::Error;
+use crate::gateway::charge::Charge;
 use crate::gateway::headers::Added;
 use crate::gateway::identity::Identity;
 use crate::gateway::message::Rewritten;
@@ -34,6 +35,8 @@ pub struct Ctx {
     pub identity: Option<Arc<Identity>>,
     /// What the calls of backends are balanced by, by the place of the backend; empty where nothing is.
     pub keys: Vec<u64>,
+    /// What limits of the endpoint have taken so far.
+    pub charges: Vec<Charge>,
     /// When the head was complete.
     pub started: Instant,
     /// The client's request as a stage rewrote it; takes the place of its head from there on.
@@ -99,12 +102,20 @@ impl Ctx {
             spilled: false,
             identity: None,
             keys: Vec::new(),
+            charges: Vec::new(),
             started: Instant::now(),
             rewritten: None,
             kept: Kept::default(),
             backend: None,
             error: None,
             completed: false,
+        }
+    }
+
+    /// One limit refused what others had let pass: they get back what they took, so that a refusal costs nothing.
+    pub fn refund(&mut self) {
+        for charge in self.charges.drain(..) {
+            charge.of.give_back(charge.key, charge.taken);
         }
     }
 

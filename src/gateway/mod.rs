@@ -2,6 +2,7 @@
 //! pure rules that every lane shares.
 
 pub mod affinity;
+pub mod charge;
 pub mod client_ip;
 pub mod ctx;
 pub mod gate;

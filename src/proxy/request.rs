@@ -285,6 +285,9 @@ async fn walk(
         let flow = match stage.on_request(head, edits, ctx).outcome().await {
             Ok(flow) => flow,
             Err(error) => {
+                if error.reason.status() == 429 || error.reason == Reason::Overloaded {
+                    x.ctx.refund();
+                }
                 tell(rest(), head, x, Some(&error));
                 return Err(error);
             }

@@ -5,12 +5,13 @@ use super::bucket::Bucket;
 use super::callers::{CLEANUP, Callers, SHARDS};
 use super::day::{self, Daily};
 use super::plan::{Cost, Exhausted, Held, Plan, Seen, Span};
-use super::rate::{Empty, Rate, Standing, Taken};
+use super::rate::{self, Empty, Rate, Standing};
 use super::shared::lease::{Lease, Reply, Report, Terms, Then};
 use super::shared::store::{Ask, Id, Leased, Store, Told};
 use super::shown::Census;
 use super::table::{Idle, MOST, Moment, Rule, Table};
 use super::tally::Tally;
+use crate::gateway::charge::{Charge, Refund, Taken};
 use crate::gateway::kept::Kept;
 use crate::gateway::task::Task;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -73,6 +74,15 @@ impl Gate {
         Some(Arc::clone(&shared.store) as Arc<dyn Task>)
     }
 
+    /// What a request took, for the case that it is refused elsewhere.
+    pub fn charge(self: &Arc<Self>, cost: Cost) -> Charge {
+        Charge {
+            of: Arc::clone(self) as Arc<dyn Refund>,
+            key: 0,
+            taken: cost.taken(),
+        }
+    }
+
     /// Its rate.
     pub const fn rate(&self) -> &Rate {
         self.bucket.rate()
@@ -88,13 +98,13 @@ impl Gate {
     ///
     /// # Errors
     /// When it is not there.
-    pub fn take(&self, at: Moment, cost: Cost) -> Taken {
+    pub fn take(&self, at: Moment, cost: Cost) -> rate::Taken {
         let taken = self.taken(at, cost);
         self.tally.count(taken.is_ok());
         taken
     }
 
-    fn taken(&self, at: Moment, cost: Cost) -> Taken {
+    fn taken(&self, at: Moment, cost: Cost) -> rate::Taken {
         let standing = self.bucket.take(at.ticks, cost.units)?;
         let Some(shared) = &self.shared else {
             return Ok(standing);
@@ -120,7 +130,7 @@ impl Gate {
     ///
     /// # Errors
     /// When the cost is not there.
-    pub fn peek(&self, at: Moment, cost: Cost) -> Taken {
+    pub fn peek(&self, at: Moment, cost: Cost) -> rate::Taken {
         let may = self.may(at, cost);
         if may.is_err() {
             self.tally.count(false);
@@ -153,7 +163,7 @@ impl Gate {
         census
     }
 
-    fn may(&self, at: Moment, cost: Cost) -> Taken {
+    fn may(&self, at: Moment, cost: Cost) -> rate::Taken {
         let standing = self.bucket.peek(at.ticks, cost.units)?;
         let Some(shared) = &self.shared else {
             return Ok(standing);
@@ -224,6 +234,37 @@ fn told(rate: Option<&Rate>, report: Report) -> Told {
         burst: rate.map_or(0, Rate::burst),
         report,
         ..Told::default()
+    }
+}
+
+impl Refund for Gate {
+    fn give_back(&self, _: u128, taken: Taken) {
+        self.tally.returned();
+        self.bucket.give_back(Moment::now().ticks, taken.units);
+        if let Some(shared) = &self.shared {
+            shared.lease().give_back(Cost::of(taken).parts_i64());
+        }
+    }
+}
+
+impl Refund for Callers<Plan> {
+    fn give_back(&self, key: u128, taken: Taken) {
+        self.tally.returned();
+        let (at, cost) = (Moment::now(), Cost::of(taken));
+        self.table
+            .known(key, |plan, held| plan.give_back(held, at, cost));
+    }
+}
+
+impl Refund for SharedCrowd {
+    fn give_back(&self, key: u128, taken: Taken) {
+        self.callers.tally.returned();
+        let (at, cost) = (Moment::now(), Cost::of(taken));
+        let table = &self.callers.table;
+        table.known(key, |SharedPlan(plan), (held, lease)| {
+            plan.give_back(held, at, cost);
+            lease.give_back(cost.parts_i64());
+        });
     }
 }
 
@@ -430,9 +471,10 @@ impl Default for Size {
 }
 
 impl Crowd {
-    /// The callers of this name, or nobody yet. The name says all that they depend on but their size and store.
+    /// The callers of this name, or nobody yet. The name says all that they depend on but their store. Their table is
+    /// kept as it was made first: another size of it is no reason to give callers anew what they have used.
     pub fn kept(kept: &Kept, name: &str, plan: Plan, size: Size, share: Option<Share>) -> Self {
-        let name = format!("{name} {size:?}{}", place(share.as_ref()));
+        let name = format!("{name}{}", place(share.as_ref()));
         let Some(share) = share else {
             let make = || Callers::new(Table::new(plan, size.shards, MOST), size.cleanup);
             return Self::Own(kept.get_or(&name, make));
@@ -524,21 +566,21 @@ impl Crowd {
     }
 
     /// Puts back what a request took that was then refused elsewhere.
-    pub fn give_back(&self, key: u128, at: Moment, cost: Cost) {
-        self.tally().returned();
+    pub fn give_back(&self, key: u128, cost: Cost) {
         match self {
-            Self::Own(callers) => {
-                let table = &callers.table;
-                table.known(key, |plan, held| plan.give_back(held, at, cost));
-            }
-            Self::Shared(crowd) => {
-                let table = &crowd.callers.table;
-                table.known(key, |SharedPlan(plan), (held, lease)| {
-                    plan.give_back(held, at, cost);
-                    lease.give_back(cost.parts_i64());
-                });
-            }
+            Self::Own(callers) => callers.give_back(key, cost.taken()),
+            Self::Shared(crowd) => crowd.give_back(key, cost.taken()),
         }
+    }
+
+    /// What a request took, for the case that it is refused elsewhere.
+    pub fn charge(&self, key: u128, cost: Cost) -> Charge {
+        let of: Arc<dyn Refund> = match self {
+            Self::Own(callers) => Arc::clone(callers) as Arc<dyn Refund>,
+            Self::Shared(crowd) => Arc::clone(crowd) as Arc<dyn Refund>,
+        };
+        let taken = cost.taken();
+        Charge { of, key, taken }
     }
 
     /// The work beside the requests.

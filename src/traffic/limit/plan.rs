@@ -4,6 +4,7 @@ use super::day::Daily;
 use super::krakend::{Filling, Level};
 use super::rate::{Rate, Standing};
 use super::table::{Idle, Moment, Rule};
+use crate::gateway::charge::Taken;
 
 /// A plan: either limit may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,22 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// The same as what is to be put back.
+    pub const fn taken(self) -> Taken {
+        Taken {
+            units: self.units,
+            parts: self.parts,
+        }
+    }
+
+    /// What was taken as a cost.
+    pub const fn of(taken: Taken) -> Self {
+        Self {
+            units: taken.units,
+            parts: taken.parts,
+        }
+    }
+
     /// The parts with a sign, for balances.
     pub fn parts_i64(self) -> i64 {
         i64::try_from(self.parts).unwrap_or(i64::MAX)

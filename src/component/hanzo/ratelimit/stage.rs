@@ -169,10 +169,11 @@ impl Callers {
         })
     }
 
-    fn ask(&self, edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
+    fn ask(&self, edits: &mut Edits, ctx: &mut Ctx) -> Result<(), Error> {
         let at = Moment::now();
         let service = self.service.as_deref();
-        let identity = ctx.identity.as_deref();
+        let who = ctx.identity.clone();
+        let identity = who.as_deref();
         let tier = service.and_then(|service| service.tier(identity));
         let here = tier.and_then(|(place, _)| self.plans.get(place));
         let policy = here.map_or(&self.policy, |here| &here.policy).as_ref();
@@ -202,7 +203,11 @@ impl Callers {
                 Err(refused) => return Err(self.exhausted((tier, here), &refused, edits, ctx, at)),
             }
         }
-        self.take_own(charged.as_ref(), (edits, policy), ctx, at)
+        self.take_own(charged.as_ref(), (edits, policy), ctx, at)?;
+        let charged = charged.map(|one| one.crowd.charge(one.key, one.cost));
+        let own = self.own.as_ref().map(|own| own.gate.charge(own.cost));
+        ctx.charges.extend(charged.into_iter().chain(own));
+        Ok(())
     }
 
     fn take_own(
@@ -227,7 +232,7 @@ impl Callers {
             }
             Err(empty) => {
                 if let Some(charged) = charged {
-                    charged.crowd.give_back(charged.key, at, charged.cost);
+                    charged.crowd.give_back(charged.key, charged.cost);
                 }
                 fields::refused(edits, (&own.label, &empty.standing), policy, before);
                 Err(own.hits.hit(ctx, at.ticks, empty.wait))

@@ -167,6 +167,8 @@ impl Scope<'_> {
 
 /// The limits of a place, ready to ask.
 pub(super) struct Limiter {
+    /// Whether it is one of the whole service, which counts every request, refused ones too.
+    whole: bool,
     all: Option<All>,
     each: Option<(Who, Each)>,
     policy: Option<HeaderValue>,
@@ -221,6 +223,7 @@ impl Limiter {
         let policy = fields::policy(labels);
         let hits = |reason, level| Hits::new(&env.metrics, reason, level, scope.endpoint);
         Some(Self {
+            whole: scope.at.is_empty(),
             policy,
             needed: needed.map(|store| (store, away)),
             shown,
@@ -271,7 +274,12 @@ impl Limiter {
     ///
     /// # Errors
     /// Which of them refuses. Nothing is taken from either then.
-    pub(super) fn ask(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
+    pub(super) fn ask(
+        &self,
+        head: &dyn Head,
+        edits: &mut Edits,
+        ctx: &mut Ctx,
+    ) -> Result<(), Error> {
         if let Some((store, away)) = &self.needed
             && store.is_away()
         {
@@ -281,6 +289,21 @@ impl Limiter {
                 Away::Refuse => Err(Error::from(Reason::LimitStoreUnavailable).retry_after(1)),
             };
         }
+        let taken = self.take(head, edits, ctx)?;
+        if self.whole {
+            return Ok(());
+        }
+        if let (Some(key), Some((_, Each::Native(crowd, cost, _)))) = (taken, &self.each) {
+            ctx.charges.push(crowd.charge(key, *cost));
+        }
+        if let Some(All::Native(gate, cost, _)) = &self.all {
+            ctx.charges.push(gate.charge(*cost));
+        }
+        Ok(())
+    }
+
+    /// Takes from both; also gives the key of a client from whom was taken.
+    fn take(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) -> Result<Option<u128>, Error> {
         let at = Moment::now();
         // A request that all together have no room for costs its client nothing.
         if let Some(All::Native(gate, cost, label)) = &self.all
@@ -293,8 +316,8 @@ impl Limiter {
             taken = self.ask_client(who, each, (head, ctx), edits, at)?;
         }
         match &self.all {
-            None => Ok(()),
-            Some(All::Krakend(shared)) if shared.allow(at.ticks) => Ok(()),
+            None => Ok(taken),
+            Some(All::Krakend(shared)) if shared.allow(at.ticks) => Ok(taken),
             Some(All::Krakend(_)) => Err(self.all_hits.hit(ctx, at.ticks, 0)),
             Some(All::Native(gate, cost, label)) => match gate.take(at, *cost) {
                 Ok(standing) => {
@@ -304,13 +327,13 @@ impl Limiter {
                         self.policy.as_ref(),
                         self.before(taken),
                     );
-                    Ok(())
+                    Ok(taken)
                 }
                 Err(empty) => {
                     if let (Some(key), Some((_, Each::Native(crowd, cost, _)))) =
                         (taken, &self.each)
                     {
-                        crowd.give_back(key, at, *cost);
+                        crowd.give_back(key, *cost);
                     }
                     Err(self.full(&empty, label, (edits, self.before(taken)), (ctx, at)))
                 }
