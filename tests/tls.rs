@@ -436,6 +436,25 @@ fn backends_are_believed_only_with_a_certificate_of_a_known_authority() {
     }
 }
 
+#[test]
+fn a_probe_of_the_connection_speaks_tls_where_calls_do() {
+    let certificates = Certificates::new();
+    certificates.sign("backend", &["127.0.0.1"]);
+    let port = secure_origin(&certificates, "backend");
+    let known = json!({"ca_certs": [certificates.path("ca.pem")]});
+    for (client_tls, status) in [(known, "up"), (Value::Null, "down")] {
+        let mut file = calling(port, client_tls);
+        let health = json!({"interval": "100ms", "unhealthy_after": 1, "critical": [format!("127.0.0.1:{port}")]});
+        file["extra_config"] = json!({"hanzo/health": health});
+        let gateway = Gateway::native(file);
+        eventually("a probe", || {
+            let backends = gateway.get("/__health").json()["backends"].clone();
+            let found = &backends[format!("127.0.0.1:{port}")];
+            (found.get("checked").is_some() && found["status"] == status).then_some(())
+        });
+    }
+}
+
 /// Until a backend has chosen HTTP/1.1, nobody knows that it will.
 #[test]
 fn a_backend_that_has_chosen_http11_is_called_on_the_fast_lane() {

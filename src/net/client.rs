@@ -15,6 +15,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use pingora::protocols::http::v2::client::Http2Session;
 use pingora::protocols::l4::stream::Stream as Plain;
 use pingora::protocols::{ALPN, Stream};
+use tokio::net::TcpStream;
 
 use super::connect::dial;
 use super::deadline::Deadline;
@@ -361,17 +362,9 @@ impl Client {
         (tls, key): (Option<&Tls>, Option<ConnKey>),
         deadline: Deadline,
     ) -> Result<Way, NetError> {
-        let (mut tcp, peer) = dial(addresses, self.options.connect_timeout, deadline).await?;
+        let (tcp, peer) = dial(addresses, self.options.connect_timeout, deadline).await?;
         let stream = match tls {
-            Some(tls) => {
-                if let Some(proxy) = target.proxy() {
-                    let place = target.place();
-                    let asking = proxy.tunnel(&mut tcp, &place);
-                    self.prepared(asking, deadline).await?;
-                }
-                let name = target.tls_name().map_or("", AsRef::as_ref);
-                self.prepared(tls.connect(tcp, name), deadline).await?
-            }
+            Some(tls) => self.secured(tcp, target, tls, deadline).await?,
             None if target.prior_knowledge() => Box::new(Plain::from(tcp)) as Stream,
             None => {
                 return Ok(Way::H1(Conn {
@@ -395,6 +388,41 @@ impl Client {
             key,
             reused: false,
         }))
+    }
+
+    /// The stream behind the TLS handshake, through the target's proxy if it has one.
+    async fn secured(
+        &self,
+        mut tcp: TcpStream,
+        target: &Target,
+        tls: &Tls,
+        deadline: Deadline,
+    ) -> Result<Stream, NetError> {
+        if let Some(proxy) = target.proxy() {
+            let place = target.place();
+            let asking = proxy.tunnel(&mut tcp, &place);
+            self.prepared(asking, deadline).await?;
+        }
+        let name = target.tls_name().map_or("", AsRef::as_ref);
+        self.prepared(tls.connect(tcp, name), deadline).await
+    }
+
+    /// Whether a target can be connected to now, as calls to it are: through its proxy, with TLS where it speaks that.
+    /// The connection is closed at once.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn reaches(&self, target: &Target, deadline: Deadline) -> Result<(), NetError> {
+        let addresses = match deadline.run(target.host().addresses()).await {
+            Some(addresses) => addresses?,
+            None => return Err(NetError::connect_deadline()),
+        };
+        let tls = self.tls_of(target)?;
+        let (tcp, _) = dial(&addresses, self.options.connect_timeout, deadline).await?;
+        if let Some(tls) = tls {
+            self.secured(tcp, target, tls, deadline).await?;
+        }
+        Ok(())
     }
 
     /// A step of making a connection ready: the handshake's bound is the bound of each.

@@ -144,31 +144,14 @@ async fn probe(gateway: &Gateway, target: &Target, options: &ProbeOptions) -> Re
     let deadline = Deadline::after(options.timeout);
     match &options.path {
         Some(path) => answers(gateway, target, path, deadline).await,
-        None => connects(target, deadline).await,
+        None => connects(gateway, target, deadline).await,
     }
 }
 
-/// A TCP connection can be made.
-async fn connects(target: &Target, deadline: Deadline) -> Result<(), String> {
-    let dial = async {
-        let addresses = target
-            .host()
-            .addresses()
-            .await
-            .map_err(|error| error.to_string())?;
-        let mut last = "no address".to_owned();
-        for address in addresses.iter() {
-            match tokio::net::TcpStream::connect(address).await {
-                Ok(_) => return Ok(()),
-                Err(error) => last = error.to_string(),
-            }
-        }
-        Err(last)
-    };
-    deadline
-        .run(dial)
-        .await
-        .unwrap_or_else(|| Err("timed out".to_owned()))
+/// A connection can be made.
+async fn connects(gateway: &Gateway, target: &Target, deadline: Deadline) -> Result<(), String> {
+    let reached = gateway.client.reaches(target, deadline).await;
+    reached.map_err(|error| error.to_string())
 }
 
 /// A GET is answered with less than 500: what answers 401 or 404 is up.
