@@ -655,6 +655,16 @@ fn connections_over_a_limit_are_told_so_and_places_come_back() {
 }
 
 #[test]
+fn the_clients_of_a_trusted_proxy_do_not_share_the_bound_of_one_address() {
+    let origin = Origin::json("{}");
+    let mut file = config(&origin, json!({"max_connections_per_address": 2}));
+    file["extra_config"]["router"] = json!({"trusted_proxies": ["127.0.0.0/8"]});
+    let gateway = Gateway::native(file);
+    let held: Vec<_> = (0..5).map(|_| guest(&gateway)).collect();
+    assert_eq!(held.len(), 5);
+}
+
+#[test]
 fn the_krakend_dialect_refuses_the_same_shapes_in_gos_words() {
     let origin = Origin::json("{}");
     let gateway = Gateway::krakend(config(&origin, json!({})));
