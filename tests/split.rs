@@ -125,6 +125,35 @@ fn cookies_in_fields_of_their_own_keep_a_caller_where_it_is() {
     }
 }
 
+#[test]
+fn a_caller_stays_when_its_backend_gets_another_host_and_when_the_list_is_sorted_anew() {
+    let (a, more, b) = (Origin::json("{}"), Origin::json("{}"), Origin::json("{}"));
+    let sticky = |shares: Value| json!({"backends": shares, "sticky": {"header": "X-User"}});
+    let even = sticky(json!([{"weight": 1}, {"weight": 1}]));
+    let mut grown = config("no-op", [&a, &b], &even);
+    grown["endpoints"][0]["backend"][0]["host"] = json!([a.url(), more.url()]);
+    let files = [
+        config("no-op", [&a, &b], &even),
+        grown,
+        config("no-op", [&b, &a], &even),
+    ];
+    let homes = files.map(|file| {
+        let gateway = Gateway::native(file);
+        let at_b = |user: usize| {
+            let before = b.requests().len();
+            let mut client = gateway.client();
+            let user = user.to_string();
+            client.request("GET", "/x/1", &[("X-User", &user)], "");
+            assert_eq!(client.answer().status(), 200);
+            b.requests().len() > before
+        };
+        (0..24).map(at_b).collect::<Vec<_>>()
+    });
+    assert!(homes[0].contains(&true) && homes[0].contains(&false));
+    assert_eq!(homes[0], homes[1]);
+    assert_eq!(homes[0], homes[2]);
+}
+
 /// One `GET` over cleartext HTTP/2; its head.
 fn http2_get(gateway: &Gateway, path: &str, fields: &[(&str, String)]) -> http::Response<()> {
     let mut request = http::Request::get(format!("http://127.0.0.1:{}{path}", gateway.port()));

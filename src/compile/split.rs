@@ -107,9 +107,10 @@ fn parts(
     let mut seen: Vec<u64> = Vec::new();
     let parts = backends.iter().zip(shares).enumerate();
     let parts = parts.map(|(at, (backend, share))| {
-        // By what it is and not by its place, so that callers stay when the list is sorted anew.
-        let mut own =
-            hash(format!("{} {}", backend.host.join(" "), backend.url_pattern).as_bytes());
+        // By what it is and not by its place, so that callers stay when the list is sorted anew; by its first host,
+        // so that they stay when it gets more of them.
+        let first = backend.host.first().map_or("", String::as_str);
+        let mut own = hash(format!("{first} {}", backend.url_pattern).as_bytes());
         while seen.contains(&own) {
             own = own.wrapping_add(1);
         }
