@@ -14,7 +14,7 @@ use aws_lc_rs::digest;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -27,6 +27,15 @@ const RHYTHM: Duration = Duration::from_millis(50);
 pub(super) const WAITING: usize = 1 << 17;
 /// Pauses between attempts to connect.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Nothing was heard of it yet.
+const UNKNOWN: u8 = 0;
+/// It answers.
+const UP: u8 = 1;
+/// A call failed and is made again; limits are local meanwhile.
+const LOST: u8 = 2;
+/// It does not answer.
+const AWAY: u8 = 3;
 
 /// What a caller or a limit is called in the store: a hash, so that nobody reads there who called. All gateways
 /// make the same of the same.
@@ -114,9 +123,8 @@ pub struct Store {
     place: Place,
     /// What it is called in logs and metrics.
     name: String,
-    up: AtomicBool,
-    /// Whether it was asked and did not answer; before the first attempt nothing is known.
-    away: AtomicBool,
+    /// One of the states below.
+    state: AtomicU8,
     asks: Sender<Ask>,
     asked: Mutex<Receiver<Ask>>,
     hurry: Notify,
@@ -151,8 +159,7 @@ impl Store {
         Self {
             place,
             name: name.to_owned(),
-            up: AtomicBool::new(false),
-            away: AtomicBool::new(false),
+            state: AtomicU8::new(UNKNOWN),
             asks,
             asked: Mutex::new(asked),
             hurry: Notify::new(),
@@ -177,6 +184,7 @@ impl Store {
         json!({
             "name": self.name,
             "state": self.word(),
+            "away": self.is_away(),
             "cluster": self.place.cluster,
             "calls": self.meters.answered.get(),
             "failures": self.meters.failed.get(),
@@ -187,12 +195,12 @@ impl Store {
 
     /// Whether it answered last time.
     pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) == UP
     }
 
     /// Whether it did not answer last time, and all attempts to call it again failed too.
     pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) == AWAY
     }
 
     /// Notes a caller for the next report. Where too many wait already it is noted when it comes again.
@@ -207,16 +215,15 @@ impl Store {
 
     fn came(&self) {
         self.meters.up.set(1);
-        self.away.store(false, Ordering::Relaxed);
-        if !self.up.swap(true, Ordering::Relaxed) {
+        let before = self.state.swap(UP, Ordering::Relaxed);
+        if before == UNKNOWN || before == AWAY {
             log::info!(store = self.name.as_str(); "limits are shared");
         }
     }
 
     fn went(&self, why: &str) {
         self.meters.up.set(0);
-        self.away.store(true, Ordering::Relaxed);
-        if self.up.swap(false, Ordering::Relaxed) {
+        if self.state.swap(AWAY, Ordering::Relaxed) != AWAY {
             log::warn!(store = self.name.as_str(), reason = why; "the store of shared limits is away, limits are local");
         }
     }
@@ -226,11 +233,9 @@ impl Store {
         let mut work = Work::default();
         let mut pause = AGAIN.0;
         let mut attempt = 0;
-        let mut first = true;
         loop {
             let why = match self.connect().await {
                 Ok(link) => {
-                    first = false;
                     pause = AGAIN.0;
                     let spoken = self.speak(link, &mut work, &mut asked, &mut attempt).await;
                     match spoken {
@@ -243,12 +248,12 @@ impl Store {
             self.meters.failed.inc();
             attempt += 1;
             if let Some(soon) = self.place.again.pause(attempt) {
+                // Nobody shall wait for it meanwhile; that it is away is not said yet.
+                let (up, lost) = (UP, LOST);
+                let order = Ordering::Relaxed;
+                let _ = self.state.compare_exchange(up, lost, order, order);
                 work.wait(&mut asked, Instant::now() + soon).await;
                 continue;
-            }
-            if std::mem::take(&mut first) {
-                // There is no change to tell of, and somebody must know.
-                self.up.store(true, Ordering::Relaxed);
             }
             self.went(&why);
             work.wait(&mut asked, Instant::now() + pause).await;
