@@ -169,3 +169,114 @@ fn without_memory_requests_are_turned_away_and_health_is_not() {
     assert!(!gateway.metrics().contains(shed));
     gateway.log_line("requests are turned away");
 }
+
+/// So much data that a thread has to work on it for a good while; composed, so that it is read there.
+fn heavy() -> String {
+    let row = r#"{"id":12345,"name":"a name of some length","list":[1,2,3,4,5,6,7,8],"ok":true}"#;
+    let rows = vec![row; 20_000].join(",");
+    format!("{{\"rows\":[{rows}]}}")
+}
+
+/// Requests to an endpoint one after the other, until the test drops it.
+struct Load {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn on(gateway: &Gateway, path: &'static str, count: usize) -> Self {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let threads = (0..count).map(|_| {
+            let (port, stop) = (gateway.port(), std::sync::Arc::clone(&stop));
+            std::thread::spawn(move || {
+                while !stop.load(std::sync::atomic::Ordering::Acquire) {
+                    let mut client = Client::connect(port);
+                    client.send(format!(
+                        "GET {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n"
+                    ));
+                    client.finish();
+                    let _ = client.try_answer();
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self { stop, threads }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Release);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A caller that proves who it is.
+const KEY: &str = "0123456789abcdef0123";
+
+#[test]
+fn late_threads_turn_strangers_away_first_and_health_never() {
+    let (origin, large) = (Origin::json("{}"), Origin::json(&heavy()));
+    let endpoint = |path: &str, encoding: &str, host: &Origin, extra: Value| {
+        json!({"endpoint": path, "output_encoding": encoding, "timeout": "20s", "extra_config": extra,
+            "backend": [{"url_pattern": path, "host": [host.url()]}]})
+    };
+    let lock = || json!({"auth/api-keys": {"roles": ["r"]}});
+    let config = json!({
+        "extra_config": {
+            "hanzo/overload": {"max_lag": "10ms"},
+            "auth/api-keys": {"keys": [{"key": KEY, "roles": ["r"]}]}
+        },
+        "endpoints": [
+            endpoint("/open", "no-op", &origin, json!({})),
+            endpoint("/locked", "no-op", &origin, lock()),
+            endpoint("/heavy", "json", &large, lock()),
+        ]
+    });
+    let gateway = Gateway::setup()
+        .argument("--threads")
+        .argument("1")
+        .native(config);
+    let open = || gateway.get("/open");
+    let locked = || {
+        let field = ("Authorization", format!("Bearer {KEY}"));
+        let field = [(field.0, field.1.as_str())];
+        gateway
+            .client()
+            .request("GET", "/locked", &field, "")
+            .answer()
+    };
+    assert_eq!((open().status(), locked().status()), (200, 200));
+    // Its only thread decodes and writes megabytes, one answer after the other: whatever else it does is late.
+    let load = Load::on(&gateway, "/heavy", 3);
+    let refused = eventually("the pressure", || {
+        Some(open()).filter(|answer| answer.status() == 503)
+    });
+    assert_refused(&refused);
+    let after: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3).contains(&after), "{after}");
+    let reason = refused.header("proxy-status").unwrap_or_default();
+    assert!(reason.contains("overloaded"), "{refused:?}");
+    gateway.log_line("requests are turned away");
+    // As long as it lasts, strangers are refused more often than the known, and health is answered.
+    let (mut strangers, mut known) = (1_u32, 0_u32);
+    eventually("forty strangers refused", || {
+        strangers += u32::from(open().status() == 503);
+        known += u32::from(locked().status() == 503);
+        assert_eq!(gateway.get("/health").status(), 200);
+        assert_eq!(gateway.get("/__health").status(), 200);
+        (strangers >= 40).then_some(())
+    });
+    assert!(known < strangers, "{known} known, {strangers} strangers");
+    drop(load);
+    // And everybody is back when it is over.
+    eventually("calm", || {
+        let calm = gateway
+            .metrics()
+            .contains("hanzo_gateway_overload_shed_percent 0\n");
+        (open().status() == 200 && calm).then_some(())
+    });
+    assert_eq!(locked().status(), 200);
+}
