@@ -32,6 +32,7 @@ mod composing;
 mod configuration;
 mod corpus;
 mod demo;
+mod dns;
 mod edge;
 mod forwarding;
 mod framing;

@@ -112,6 +112,9 @@ pub struct Run {
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Ask these name servers instead of the system's, separated by commas
+    #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',')]
+    pub name_servers: Vec<SocketAddr>,
     /// Take the listening sockets over from the process that runs (send it SIGQUIT)
     #[arg(long)]
     pub upgrade: bool,

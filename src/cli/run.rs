@@ -26,6 +26,7 @@ pub fn run(args: &Run, krakend: bool) -> u8 {
         Ok(shared) => Arc::new(shared),
         Err(error) => return fail(&error.to_string()),
     };
+    shared.resolver.ask(args.name_servers.clone());
     let mut loaded = input::load(&args.input, krakend, args.port, &shared, args.debug);
     refuse_unprotected(&mut loaded, args.allow_unprotected);
     report::talk(&loaded.report, &loaded.source);

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
+};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use tokio::sync::OnceCell;
@@ -28,6 +30,8 @@ pub struct Resolver(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// Who is asked in place of the system's name servers.
+    servers: OnceLock<Vec<SocketAddr>>,
     hickory: OnceCell<TokioResolver>,
     hosts: Mutex<HashMap<(String, u16), Weak<Host>>>,
     /// Names that are not looked up.
@@ -57,6 +61,13 @@ impl Resolver {
     /// A resolver that has not read anything yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Has these name servers asked in place of the system's; before the first look-up, and once.
+    pub fn ask(&self, servers: Vec<SocketAddr>) {
+        if !servers.is_empty() {
+            let _ = self.0.servers.set(servers);
+        }
     }
 
     /// Makes a name and port stand for an address from now on; entries that exist keep what they have.
@@ -136,8 +147,9 @@ impl Resolver {
 
     async fn hickory(&self, name: &str) -> Result<&TokioResolver, NetError> {
         // Reading the system's files blocks, so it does not happen on a worker.
-        let read = || async {
-            match tokio::task::spawn_blocking(build).await {
+        let servers = self.0.servers.get().cloned();
+        let read = || async move {
+            match tokio::task::spawn_blocking(move || build(servers)).await {
                 Ok(Ok(resolver)) => Ok(resolver),
                 Ok(Err(error)) => Err(NetError::lookup(name, &error.to_string())),
                 Err(_) => Err(NetError::lookup(name, "resolver could not be started")),
@@ -147,18 +159,35 @@ impl Resolver {
     }
 }
 
-/// A resolver as the system is configured; one that knows only the hosts file where the system has no
-/// configuration.
-fn build() -> Result<TokioResolver, hickory_resolver::net::NetError> {
-    let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
-        let none = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
-        TokioResolver::builder_with_config(none, TokioRuntimeProvider::default())
-    });
+/// A resolver that asks these servers, or as the system is configured; one that knows only the hosts file where the
+/// system has no configuration.
+fn build(
+    servers: Option<Vec<SocketAddr>>,
+) -> Result<TokioResolver, hickory_resolver::net::NetError> {
+    let with = |servers: Vec<SocketAddr>| {
+        let servers = servers.into_iter().map(server).collect();
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let mut builder = match servers {
+        Some(servers) => with(servers),
+        None => TokioResolver::builder_tokio().unwrap_or_else(|_| with(Vec::new())),
+    };
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.positive_max_ttl = Some(LONGEST);
     options.negative_max_ttl = Some(FAILURE_SPAN);
     builder.build()
+}
+
+/// A name server on a port of its own.
+fn server(at: SocketAddr) -> NameServerConfig {
+    let on = |mut connection: ConnectionConfig| {
+        connection.port = at.port();
+        connection
+    };
+    let connections = vec![on(ConnectionConfig::udp()), on(ConnectionConfig::tcp())];
+    NameServerConfig::new(at.ip(), true, connections)
 }
 
 const NO_SUCH_HOST: &str = "no such host";

@@ -2,6 +2,7 @@
 //! byte by byte. It can stall, close in the middle, talk nonsense, and send pieces on command.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -72,7 +73,7 @@ impl Shared {
 
 /// A running backend; it ends, with all its connections, when the test drops it.
 pub(crate) struct Origin {
-    port: u16,
+    at: SocketAddr,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -80,20 +81,37 @@ pub(crate) struct Origin {
 impl Origin {
     /// Answers by a closure, which is called once the whole request is there.
     pub(crate) fn serve(handler: impl Fn(&mut Exchange) + Send + Sync + 'static) -> Self {
-        Self::start(Arc::new(move |exchange: &mut Exchange| {
-            exchange.read_body();
-            exchange.record();
-            handler(exchange);
-        }))
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), handler)
+    }
+
+    /// The same on an address of this machine; port 0 is any.
+    pub(crate) fn at(
+        address: SocketAddr,
+        handler: impl Fn(&mut Exchange) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("the address can be bound");
+        Self::start(
+            listener,
+            Arc::new(move |exchange: &mut Exchange| {
+                exchange.read_body();
+                exchange.record();
+                handler(exchange);
+            }),
+        )
     }
 
     /// Answers by a closure, which is called when the head is there: it reads the body by
     /// [`Exchange::piece`], or does not. The request is recorded when the closure returns.
     pub(crate) fn serve_heads(handler: impl Fn(&mut Exchange) + Send + Sync + 'static) -> Self {
-        Self::start(Arc::new(move |exchange: &mut Exchange| {
-            handler(exchange);
-            exchange.record();
-        }))
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        Self::start(
+            listener,
+            Arc::new(move |exchange: &mut Exchange| {
+                handler(exchange);
+                exchange.record();
+            }),
+        )
     }
 
     /// Answers every request with 200 and this JSON.
@@ -102,13 +120,10 @@ impl Origin {
         Self::serve(move |exchange| exchange.json(&text))
     }
 
-    fn start(handler: Arc<Handler>) -> Self {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-        let port = listener
+    fn start(listener: TcpListener, handler: Arc<Handler>) -> Self {
+        let at = listener
             .local_addr()
-            .expect("a bound socket has an address")
-            .port();
+            .expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
         let accept = Arc::clone(&shared);
         let acceptor = std::thread::spawn(move || {
@@ -122,7 +137,7 @@ impl Origin {
             }
         });
         Self {
-            port,
+            at,
             shared,
             acceptor: Some(acceptor),
         }
@@ -130,12 +145,12 @@ impl Origin {
 
     /// The port it listens on.
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.at.port()
     }
 
     /// What goes into a configuration's `host` list.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.at.port())
     }
 
     /// All requests so far, in the order in which they were complete.
@@ -172,7 +187,7 @@ impl Drop for Origin {
         for socket in self.shared.sockets().iter() {
             let _ = socket.shutdown(Shutdown::Both);
         }
-        let woken = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+        let woken = TcpStream::connect(self.at).is_ok();
         if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
             let _ = acceptor.join();
         }
