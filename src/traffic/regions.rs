@@ -6,7 +6,7 @@ use crate::gateway::task::{Running, Task};
 use crate::net::balance::Regions;
 use crate::net::balance::regions::{Change, Kind};
 use crate::telemetry::metrics::RegionMeters;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two looks.
@@ -27,8 +27,6 @@ pub struct Watched {
 #[derive(Debug)]
 pub struct Watch {
     all: Vec<Watched>,
-    /// Calls that were counted as passed on, by backend and region.
-    counted: Mutex<Vec<Vec<u64>>>,
 }
 
 impl Watch {
@@ -41,31 +39,21 @@ impl Watch {
                 distinct.push(one);
             }
         }
-        // What an earlier configuration counted is not counted again.
-        let now = clock::moment();
-        let spilled = |one: &Watched| one.regions.view(now).iter().map(|v| v.spilled).collect();
-        let counted = Mutex::new(distinct.iter().map(spilled).collect());
-        (!distinct.is_empty()).then(|| {
-            Arc::new(Self {
-                all: distinct,
-                counted,
-            })
-        })
+        (!distinct.is_empty()).then(|| Arc::new(Self { all: distinct }))
     }
 
     /// One look at all of them.
     fn look(&self) {
         let now = clock::moment();
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        for (one, counted) in self.all.iter().zip(counted.iter_mut()) {
+        for one in &self.all {
             for change in one.regions.settle(now) {
                 tell(one, &change);
             }
+            let spilled = one.regions.spilled();
             let views = one.regions.view(now);
-            for ((view, meters), counted) in views.iter().zip(&one.meters).zip(counted) {
+            for ((view, meters), spilled) in views.iter().zip(&one.meters).zip(spilled) {
                 meters.share.set(f64::from(view.share));
-                let before = std::mem::replace(counted, view.spilled);
-                meters.passed_on.inc_by(view.spilled.saturating_sub(before));
+                meters.passed_on.inc_by(spilled);
             }
         }
     }

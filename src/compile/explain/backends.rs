@@ -336,9 +336,15 @@ impl Call<'_, '_> {
             let limits = stage.limits().into_iter();
             all.extend(limits.map(|limit| (limit.words(), because.clone())));
         }
-        if let Hosts::Fixed(pool) = &self.backend.hosts
-            && pool.seats().len() > 1
-        {
+        let several = |pool: &&Pool| pool.seats().len() > 1;
+        let pool = match &self.backend.hosts {
+            Hosts::Fixed(pool) => Some(pool).filter(several),
+            Hosts::Regional(Regional { regions, .. }) => {
+                regions.pools().map(|(_, pool)| pool).find(several)
+            }
+            Hosts::Srv(_) => None,
+        };
+        if let Some(pool) = pool {
             let rule = match pool.rule() {
                 Balance::Random => "any of the hosts is called",
                 Balance::RoundRobin => "the hosts are called one after the other",
@@ -350,7 +356,11 @@ impl Call<'_, '_> {
         }
         if let Some(retry) = &self.backend.retry {
             let because = placed(at, extra, "hanzo/retry");
-            let text = format!("{} tries at most, each at another host", retry.tries);
+            let last = match &self.backend.hosts {
+                Hosts::Regional(_) => ", the last in another region",
+                Hosts::Fixed(_) | Hosts::Srv(_) => "",
+            };
+            let text = format!("{} tries at most, each at another host{last}", retry.tries);
             all.push((text, because));
         }
         all

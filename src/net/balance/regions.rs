@@ -44,6 +44,8 @@ pub struct Place {
     room: AtomicU32,
     /// How many went on because there was no room.
     spilled: AtomicU64,
+    /// How many of them were told of.
+    told: AtomicU64,
 }
 
 impl Memory {
@@ -55,6 +57,7 @@ impl Memory {
                 in_flight: AtomicU32::new(0),
                 room: AtomicU32::new(u32::MAX),
                 spilled: AtomicU64::new(0),
+                told: AtomicU64::new(0),
             })
         };
         Self {
@@ -353,6 +356,14 @@ impl Regions {
             }
         })
         .collect()
+    }
+
+    /// How many calls went on for want of room in each region since this was asked last, whoever asked.
+    pub fn spilled(&self) -> impl Iterator<Item = u64> {
+        self.memory.places.iter().map(|place| {
+            let now = place.spilled.load(Ordering::Relaxed);
+            now.saturating_sub(place.told.swap(now, Ordering::Relaxed))
+        })
     }
 
     /// The names, in their order.

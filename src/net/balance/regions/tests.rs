@@ -250,6 +250,8 @@ fn what_is_above_the_share_of_a_region_goes_on_to_the_next() {
     assert_eq!(view[0].in_flight, Some((4, 4)));
     assert_eq!(view[0].state, State::Full);
     assert_eq!(view[0].spilled, 5);
+    let spilled = || world.regions.spilled().collect::<Vec<_>>();
+    assert_eq!((spilled(), spilled()), (vec![5, 3, 1], vec![0, 0, 0]));
     held.remove(0);
     assert_eq!(world.one().region(), 0, "one was given back");
     drop(held);
