@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared profile fuzz conformance differential install clean
+.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared bench-load-callers profile fuzz conformance differential install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ bench-load-iam: setup ## what it costs to know who is calling, and what callers 
 bench-load-shared: setup ## limits that three gateways share: overshoot, calls, accidents of the store
 	@$(CARGO) build --profile quick-release --bin hanzo-gateway
 	@python3 benches/load/shared.py --gateway $(TARGET)/quick-release/hanzo-gateway
+
+bench-load-callers: setup ## memory of a million callers of one limit, without a store and with one
+	@$(CARGO) build --profile quick-release --bin hanzo-gateway
+	@python3 benches/load/callers.py --gateway $(TARGET)/quick-release/hanzo-gateway
 
 profile: setup ## record anew what is hot, for release builds (half an hour; needs nginx, wrk, h2load, openssl)
 	@scripts/profile.sh

@@ -75,7 +75,10 @@ class Gateway:
         self.log = open(os.path.join(self.folder.name, "log"), "w+")
         self.process = subprocess.Popen([binary, "run", "-c", file], env=environment, stdout=self.log,
                                         stderr=subprocess.STDOUT)
-        until(lambda: self.metric("rate_limit_store_up") == 1, "a gateway and its store")
+        until(self.ready, "a gateway and its store")
+
+    def ready(self):
+        return self.metric("rate_limit_store_up") == 1
 
     def metric(self, name):
         try:
