@@ -194,7 +194,6 @@ impl Load {
                     client.send(format!(
                         "GET {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n"
                     ));
-                    client.finish();
                     let _ = client.try_answer();
                 }
             })

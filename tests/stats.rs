@@ -82,14 +82,15 @@ fn every_limit_tells_where_it_stands_what_it_allows_and_what_it_counted() {
         json!({"component": "hanzo/ratelimit", "rate": 1000.0, "burst": 1000, "allowed": 8, "refused": 0}),
     );
     let plan = limit(&gateway, "tier", "free", None);
+    // What the limit of an endpoint refused, the caller has back.
     shows(
         &plan,
-        json!({"rate": 0.5, "every_seconds": 60.0, "burst": 20, "allowed": 8, "refused": 0, "callers": 1,
+        json!({"rate": 0.5, "every_seconds": 60.0, "burst": 20, "allowed": 6, "refused": 0, "callers": 1,
             "exhausted": 0, "by": "ip", "backend": null}),
     );
     shows(
         &plan["day"],
-        json!({"limit": 100, "used": 8, "exhausted": 0}),
+        json!({"limit": 100, "used": 6, "exhausted": 0}),
     );
     let ends = plan["day"]["ends"].as_str().unwrap();
     assert!(ends.ends_with("T00:00:00.000Z"), "{ends}");
