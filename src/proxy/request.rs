@@ -285,7 +285,7 @@ async fn walk(
         let flow = match stage.on_request(head, edits, ctx).outcome().await {
             Ok(flow) => flow,
             Err(error) => {
-                if error.reason.status() == 429 || error.reason == Reason::Overloaded {
+                if refused_for_want_of_room(error.reason) {
                     x.ctx.refund();
                 }
                 tell(rest(), head, x, Some(&error));
@@ -307,6 +307,12 @@ async fn walk(
         }
     }
     Ok(None)
+}
+
+/// Whether a limit said no, and not the request's own fault.
+fn refused_for_want_of_room(reason: Reason) -> bool {
+    let own = matches!(reason, Reason::Overloaded | Reason::LimitStoreUnavailable);
+    own || reason.status() == 429
 }
 
 /// Whether a client waits for leave to send its body.

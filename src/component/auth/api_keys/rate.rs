@@ -99,9 +99,9 @@ impl KeyRate {
     ///
     /// # Errors
     /// When nothing is left of it.
-    pub(super) fn take(&self, key: &[u8], edits: &mut Edits, ctx: &Ctx) -> Result<(), Error> {
+    pub(super) fn take(&self, key: &[u8], edits: &mut Edits, ctx: &mut Ctx) -> Result<(), Error> {
         let at = Moment::now();
-        let (_, taken) = self.crowd.take(0, key, at, self.cost);
+        let (own, taken) = self.crowd.take(0, key, at, self.cost);
         let (standing, refused) = match taken {
             Ok(seen) => (seen.map(|seen| seen.standing), None),
             Err(empty) => (Some(empty.seen.standing), Some(empty.wait)),
@@ -116,7 +116,10 @@ impl KeyRate {
         }
         match refused {
             Some(wait) => Err(self.hits.hit(ctx, at.ticks, wait)),
-            None => Ok(()),
+            None => {
+                ctx.charges.push(self.crowd.charge(own, self.cost));
+                Ok(())
+            }
         }
     }
 }
