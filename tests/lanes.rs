@@ -8,10 +8,15 @@ use serde_json::Value;
 use crate::support::{Gateway, Origin, PATIENCE};
 use crate::wire::{Choices, Recorder, Side, Sums, compare, config, knows_lanes, script};
 
-/// How many connections go through both.
+/// How many connections go through both; `HANZO_TEST_CONNECTIONS` says another number, for long runs.
 const CONNECTIONS: usize = 600;
-/// Other connections than those of `framing`.
+/// Other connections than those of `framing`, and of another long run with `HANZO_TEST_SEED`.
 const SEED: u64 = 0x1a_7e5;
+
+fn number(name: &str, else_: usize) -> usize {
+    let said = std::env::var(name).ok();
+    said.map_or(else_, |said| said.parse().expect("a number"))
+}
 
 fn gateway(recorder: &Recorder, lane: &str) -> Gateway {
     let known = knows_lanes(Path::new(env!("CARGO_BIN_EXE_hanzo-gateway")));
@@ -55,24 +60,31 @@ fn both_lanes_say_and_pass_on_the_same() {
     };
     let sides = [side(0, "auto"), side(1, "off")];
     let (mut sums, mut found) = (Sums::default(), Vec::new());
-    for number in 0..CONNECTIONS {
-        let mut random = fastrand::Rng::with_seed(SEED + number as u64);
+    let connections = number("HANZO_TEST_CONNECTIONS", CONNECTIONS);
+    let seed = SEED + number("HANZO_TEST_SEED", 0) as u64;
+    for number in 0..connections {
+        let mut random = fastrand::Rng::with_seed(seed + number as u64);
         let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(96).collect();
         let script = script(&mut Choices::new(&bytes), number);
         match compare(&script, [&sides[0], &sides[1]], PATIENCE) {
             Ok(more) => sums.add(more),
-            Err(what) => found.push(format!(
-                "connection {number} {:?}:\n{}\n{what}",
-                script.shapes,
-                script.bytes[..script.bytes.len().min(1500)].escape_ascii()
-            )),
+            Err(what) => {
+                let bytes = &script.bytes[..script.bytes.len().min(1500)];
+                let told = format!(
+                    "connection {number} {:?}:\n{}\n{what}",
+                    script.shapes,
+                    bytes.escape_ascii()
+                );
+                eprintln!("{told}");
+                found.push(told);
+            }
         }
     }
     let many = found.len();
     found.truncate(8);
     assert!(many == 0, "{many} findings:\n\n{}", found.join("\n\n"));
     assert!(
-        sums.served > CONNECTIONS && sums.refused > CONNECTIONS / 4,
+        sums.served > connections && sums.refused > connections / 4,
         "{sums:?}"
     );
 }
