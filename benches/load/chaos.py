@@ -4,24 +4,28 @@
     make bench-load-chaos
     benches/load/chaos.py --gateway BINARY [--secs 6] [--json FILE]
 
-One gateway with half of the load that it can carry (measured first). For each kind of misbehaviour two backends are
-called at the same time: `alone`, whose only host misbehaves, and `pool`, which has that host and two good ones; beside
-them `good`, which has nothing to do with it. In the middle of the window the host behaves again.
+One gateway with half of the load that it can carry (measured first, with wrk where it is installed, which shares the machine
+with it). For each kind of misbehaviour two backends are called at the same time: `alone`, whose only host misbehaves, and
+`pool`, which has that host and two good ones; beside them `good`, which has nothing to do with it. In the middle of the
+window the host behaves again.
 
 Told for each kind: how many requests to `good` failed (must be none), how many to `pool` failed, how many to `alone`
 were answered with something else than an error that fits (must be none), how slow `good` was, and how long after its
 return the host got calls again, and `alone` was served again: one probe interval plus the time that the breaker was
 to stay open at most.
 
-Load, backends and gateway are three processes. Loopback only, Python's standard library only, and over after five
-minutes.
+Requests come at their rate, whatever becomes of those before them; the load is a process for each path, on raw sockets. Hosts
+that are good are nginx's where it is installed, the others a Python process. Loopback only, Python's standard library
+only, and over after five minutes.
 """
-import argparse, asyncio, json, multiprocessing, os, signal, socket, statistics, struct, subprocess, sys, tempfile
-import time
+import argparse, asyncio, json, multiprocessing, os, re, select, shutil, signal, socket, statistics, struct, subprocess
+import sys, tempfile, time
 
 INTERVAL = 0.5
 OPEN = 1
 LIMIT = 300
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+CONNECTIONS = 256
 KINDS = ["refuses", "hangs", "resets", "garbage", "errors", "flaps"]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -88,14 +92,38 @@ def free():
         return taken.getsockname()[1]
 
 
-def backends(pipe):
+class Good:
+    """Hosts that always behave: one nginx on many ports."""
+
+    def __init__(self, count):
+        self.folder, self.ports, self.process = tempfile.mkdtemp(), [free() for _ in range(count)], None
+        listen = " ".join(f"listen 127.0.0.1:{port};" for port in self.ports)
+        file = os.path.join(self.folder, "nginx.conf")
+        with open(file, "w") as out:
+            out.write(f"""worker_processes 1; daemon off; pid {self.folder}/pid; error_log /dev/null;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 100000000; default_type application/json;
+  server {{ {listen} location / {{ return 200 "{{}}"; }} }} }}""")
+        self.process = subprocess.Popen([shutil.which("nginx", path=PATH), "-p", self.folder, "-c", file],
+                                        stderr=subprocess.DEVNULL)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def backends(pipe, good):
     """The process of all hosts: tells their ports, then lets one behave and tells when it was called, as asked."""
 
+    async def fine():
+        return good.pop() if good else (await Host().start()).port
+
     async def main():
-        hosts = {"good": [await Host().start(), await Host().start()]}
+        hosts, ports = {}, {"good": [await fine(), await fine()]}
         for kind in KINDS:
-            hosts[kind] = [await Host(kind).start(), await Host().start(), await Host().start()]
-        pipe.send({kind: [host.port for host in group] for kind, group in hosts.items()})
+            hosts[kind] = [await Host(kind).start()]
+            ports[kind] = [hosts[kind][0].port, await fine(), await fine()]
+        pipe.send(ports)
         asked = asyncio.Queue()
         asyncio.get_running_loop().add_reader(pipe.fileno(), lambda: asked.put_nowait(pipe.recv()))
         while (command := await asked.get()) is not None:
@@ -134,87 +162,132 @@ def config(port, hosts):
 
 
 class Client:
-    """Requests on connections that stay, counted."""
+    """Requests to one path on connections that stay, so many a second whatever becomes of them."""
 
     def __init__(self, port, path):
-        self.port, self.path = port, path
-        self.idle, self.statuses, self.times, self.log = [], {}, [], []
+        self.port, self.request = port, f"GET {path} HTTP/1.1\r\nHost: gw\r\n\r\n".encode()
+        self.idle, self.busy, self.late = [], {}, 0
+        self.poll = select.epoll()
+        self.statuses, self.times, self.served = {}, [], None
 
-    async def once(self):
-        began, status = time.perf_counter(), 0
+    def send(self, now):
+        if not self.idle and len(self.busy) >= CONNECTIONS:
+            self.late += 1
+            return False
         try:
-            reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(f"GET {self.path} HTTP/1.1\r\nHost: gw\r\n\r\n".encode())
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-            status = int(head.split(b" ", 2)[1])
-            lines = head.lower().split(b"\r\n")
-            length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length"))
-            await reader.readexactly(length)
-            if b"connection: close" in lines:
-                writer.close()
-            else:
-                self.idle.append((reader, writer))
-        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, StopIteration, ValueError):
-            pass
-        now = time.perf_counter()
+            one = self.idle.pop() if self.idle else self.connect()
+            self.busy[one.fileno()] = [one, now, b""]
+            one.send(self.request)
+        except OSError:
+            self.note(0, now, now)
+        return True
+
+    def connect(self):
+        one = socket.create_connection(("127.0.0.1", self.port), timeout=2)
+        one.setblocking(False)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.poll.register(one, select.EPOLLIN)
+        return one
+
+    def note(self, status, began, now):
         self.statuses[status] = self.statuses.get(status, 0) + 1
         self.times.append(now - began)
-        self.log.append((now, status))
+        if status == 200 and self.served is None and now > self.turned:
+            self.served = now - self.turned
 
-    async def at(self, rate, secs):
-        """So many a second, whatever becomes of them."""
-        begin, running, sent = time.perf_counter(), set(), 0
+    def receive(self, wait):
+        for number, _ in self.poll.poll(wait):
+            one, began, got = self.busy.get(number, (None, 0, b""))
+            if one is None:
+                # Nobody waits for it: an idle connection ended.
+                self.idle = [other for other in self.idle if other.fileno() != number or other.close()]
+                continue
+            try:
+                piece = one.recv(65536)
+            except OSError:
+                piece = b""
+            got += piece
+            end = got.find(b"\r\n\r\n")
+            length = re.search(rb"\r\ncontent-length: *(\d+)", got[:end + 2], re.I) if end >= 0 else None
+            whole = length is not None and len(got) >= end + 4 + int(length[1])
+            if whole or not piece:
+                del self.busy[number]
+                self.note(int(got[9:12]) if whole else 0, began, time.perf_counter())
+                if whole and not re.search(rb"\r\nconnection: *close", got[:end + 2], re.I):
+                    self.idle.append(one)
+                else:
+                    one.close()
+            else:
+                self.busy[number][2] = got
+
+    def at(self, rate, secs, turned):
+        self.turned = turned
+        begin, sent = time.perf_counter(), 0
         while (passed := time.perf_counter() - begin) < secs:
-            while sent < passed * rate:
-                task = asyncio.ensure_future(self.once())
-                running.add(task)
-                task.add_done_callback(running.discard)
+            while sent < passed * rate and self.send(time.perf_counter()):
                 sent += 1
-            await asyncio.sleep(0.002)
-        await asyncio.gather(*running)
+            self.receive(0.001)
+        until = time.perf_counter() + 5
+        while self.busy and time.perf_counter() < until:
+            self.receive(0.01)
+        for _ in self.busy:
+            self.note(0, 0, 5)
 
     def failed(self):
         return sum(count for status, count in self.statuses.items() if status != 200)
 
 
-async def capacity(port):
-    """Requests a second that 16 connections get through, load and gateway on the same machine."""
-    client = Client(port, "/good")
-    until = time.perf_counter() + 1.5
+def load(pipe, port, path, rate, secs, turned):
+    """One path's load, in a process of its own."""
+    signal.alarm(LIMIT)
+    client = Client(port, path)
+    client.at(rate, secs, turned)
+    p99 = statistics.quantiles(client.times, n=100)[98] * 1000 if len(client.times) > 100 else 0
+    pipe.send((len(client.times), client.failed(), client.statuses, p99, client.served))
 
-    async def one():
-        while time.perf_counter() < until:
-            await client.once()
 
-    await asyncio.gather(*(one() for _ in range(16)))
-    return len(client.times) / 1.5
+def capacity(port):
+    """Requests a second that are got through at most, load and gateway on the same machine."""
+    wrk = shutil.which("wrk", path=PATH)
+    if wrk:
+        said = subprocess.run([wrk, "-t1", "-c32", "-d4s", f"http://127.0.0.1:{port}/good"], capture_output=True, text=True)
+        return float(re.search(r"Requests/sec:\s*([\d.]+)", said.stdout)[1]), "wrk"
+    found = processes([(port, "/good", 1e6, 2, 0)])
+    return found[0][0] / 2, "this client"
+
+
+def processes(loads):
+    """What came of each load."""
+    running = []
+    for words in loads:
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.Process(target=load, args=(theirs, *words), daemon=True)
+        process.start()
+        running.append((ours, process))
+    return [(ours.recv(), process.join())[0] for ours, process in running]
 
 
 async def play(port, kind, pipe, rate, secs):
-    good, pool, alone = (Client(port, path) for path in ("/good", f"/{kind}/pool", f"/{kind}/alone"))
-
     turned = time.perf_counter() + secs / 2
-
-    async def turn():
-        await asyncio.sleep(secs / 2)
-        pipe.send(("behave", kind))
-
-    await asyncio.gather(good.at(rate * 0.6, secs), pool.at(rate * 0.3, secs), alone.at(rate * 0.1, secs), turn())
+    paths = [("/good", 0.6), (f"/{kind}/pool", 0.3), (f"/{kind}/alone", 0.1)]
+    loads = [(port, path, rate * share, secs, turned) for path, share in paths]
+    running = asyncio.get_running_loop().run_in_executor(None, processes, loads)
+    await asyncio.sleep(max(0, turned - time.perf_counter()))
+    pipe.send(("behave", kind))
+    good, pool, alone = await running
     fits = {200, 500, 502, 503, 504}
-    served = [at - turned for at, status in alone.log if at > turned and status == 200]
     pipe.send(("called", kind))
     return {
-        "kind": kind, "requests": len(good.times), "good_failed": good.failed(),
-        "pool": len(pool.times), "pool_failed": pool.failed(),
-        "alone": len(alone.times), "alone_odd": sum(n for s, n in alone.statuses.items() if s not in fits),
-        "p99_ms": statistics.quantiles(good.times, n=100)[98] * 1000,
-        "host_back_s": pipe.recv(), "alone_back_s": min(served, default=None),
+        "kind": kind, "requests": good[0], "good_failed": good[1], "pool": pool[0], "pool_failed": pool[1],
+        "alone": alone[0], "alone_odd": sum(n for s, n in alone[2].items() if s not in fits), "p99_ms": good[3],
+        "host_back_s": pipe.recv(), "alone_back_s": alone[4],
     }
 
 
 async def run(options):
     pipe, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=backends, args=(theirs,), daemon=True)
+    nginx = Good(2 + 2 * len(KINDS)) if shutil.which("nginx", path=PATH) else None
+    process = multiprocessing.Process(target=backends, args=(theirs, list(nginx.ports) if nginx else []), daemon=True)
     process.start()
     hosts = pipe.recv()
     port, folder = free(), tempfile.mkdtemp()
@@ -225,9 +298,9 @@ async def run(options):
     gateway = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         await listening(port, gateway)
-        most = await capacity(port)
-        rate = min(most / 2, options.rate)
-        print(f"{most:.0f} requests/s at most with this client; {rate:.0f}/s from here on, {options.secs}s for each kind")
+        most, way = capacity(port)
+        rate = min(most / 2, options.rate or most)
+        print(f"{most:.0f} requests/s at most ({way}); {rate:.0f}/s from here on, {options.secs}s for each kind")
         # Half a window for the probes to look at everybody.
         await asyncio.sleep(2 * INTERVAL)
         row = "{:<9}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>12}"
@@ -256,6 +329,8 @@ async def run(options):
             gateway.kill()
         pipe.send(None)
         process.join(5)
+        if nginx:
+            nginx.end()
 
 
 async def listening(port, gateway):
@@ -275,7 +350,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gateway", required=True)
     parser.add_argument("--secs", type=float, default=6)
-    parser.add_argument("--rate", type=float, default=800, help="at most so many requests a second")
+    parser.add_argument("--rate", type=float, default=0, help="at most so many requests a second; half of what it can without")
     parser.add_argument("--json")
     options = parser.parse_args()
     signal.alarm(LIMIT)

@@ -51,8 +51,11 @@ class Store:
             return None
 
     def calls(self):
+        """Calls of the gateways, a round trip each, and the commands that their scripts made in the store."""
         stats = self.ask("INFO", "commandstats") or ""
-        return sum(int(n) for n in re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats))
+        all_of_them = re.findall(r"cmdstat_(\w+):calls=(\d+)", stats)
+        calls = sum(int(n) for name, n in all_of_them if name in ("eval", "evalsha"))
+        return calls, sum(int(n) for name, n in all_of_them if name not in ("eval", "evalsha", "info", "ping"))
 
     def kill(self):
         self.process.kill()
@@ -176,17 +179,18 @@ def shared(store, limits):
 def measured(args, store, limits, allowed, callers, length=10):
     gateways = [Gateway(args.gateway, shared(store, limits)) for _ in range(GATEWAYS)]
     try:
-        calls, cpu, began = store.calls(), sum(g.cpu() for g in gateways), time.monotonic()
+        (calls, commands), cpu, began = store.calls(), sum(g.cpu() for g in gateways), time.monotonic()
         passed, refused = Load(gateways, length, args.offered, callers).wait()
         took = time.monotonic() - began
-        calls, cpu = store.calls() - calls, sum(g.cpu() for g in gateways) - cpu
+        then, cpu = store.calls(), sum(g.cpu() for g in gateways) - cpu
+        calls, commands = then[0] - calls, then[1] - commands
     finally:
         for gateway in gateways:
             gateway.end()
     may, asked = allowed(took), passed + refused
     print(f"  asked {asked} ({asked / took:,.0f}/s), passed {passed}, allowed {may:.0f}: "
           f"{(passed / may - 1) * 100:+.2f} %; {calls} calls ({calls / took:.0f}/s, "
-          f"{calls / asked * 100:.2f} for 100 requests); {cpu / asked * 1e6:.0f} us of CPU a request")
+          f"{calls / asked * 100:.2f} for 100 requests) and {commands} commands in them; {cpu / asked * 1e6:.0f} us of CPU a request")
     return passed / may - 1, calls / asked
 
 
@@ -231,6 +235,10 @@ def main():
         of_all = {"max_rate": rate, "capacity": burst}
         print(f"one limit of {rate}/s and {burst} at once for three gateways, each asked {args.offered}/s")
         measured(args, store, of_all, lambda took: rate * took + burst, 1)
+        offered, args.offered = args.offered, rate * 4 // 15
+        print(f"the same, each asked {args.offered}/s, which is less than all may")
+        measured(args, store, of_all, lambda took: rate * took + burst, 1)
+        args.offered = offered
         each = {"client_max_rate": 5, "client_capacity": 10, "strategy": "header", "key": "X-Caller"}
         print(f"{args.callers} callers with 5/s and 10 at once each")
         measured(args, store, each, lambda took: args.callers * (5 * took + 10), args.callers)

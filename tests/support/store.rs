@@ -91,8 +91,8 @@ impl Store {
     pub(crate) fn sum(&self, field: &str) -> f64 {
         let keys: Vec<String> = self.ask(&["KEYS", "hzrl:*"]);
         let value = |key: &String| {
-            // The marks of calls are none of its counters.
-            let counter = !key.contains(":call:");
+            // The marks of calls and the list of gateways are none of its counters.
+            let counter = !key.contains(":call:") && !key.ends_with(":gateways");
             counter.then(|| self.ask::<Option<f64>>(&["HGET", key, field]))?
         };
         keys.iter().filter_map(value).sum()

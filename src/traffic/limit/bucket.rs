@@ -49,6 +49,12 @@ impl Bucket {
         Ok(self.rate.peek(state, now))
     }
 
+    /// Thousandths of tokens that are missing to the full.
+    pub fn missing(&self, now: u64) -> i64 {
+        let state = self.state.load(Ordering::Relaxed);
+        self.rate.missing(state, now)
+    }
+
     /// Takes what was used already, whether it is there or not.
     pub fn charge(&self, now: u64, units: u64) {
         self.change(|state| self.rate.charge(state, now, units));

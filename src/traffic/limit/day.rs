@@ -88,6 +88,12 @@ impl Daily {
         day << BITS | used.min(MOST).max(known)
     }
 
+    /// Parts that are left of the day in which `wall` is.
+    pub fn left(&self, state: u64, wall: Duration) -> i64 {
+        let (_, used) = Self::of(state, wall);
+        i64::try_from(self.limit.saturating_sub(used)).unwrap_or(i64::MAX)
+    }
+
     /// Parts that are used of the day in which `wall` is.
     pub fn used(state: u64, wall: Duration) -> u64 {
         Self::of(state, wall).1

@@ -6,7 +6,8 @@ use super::callers::{CLEANUP, Callers, SHARDS};
 use super::day::{self, Daily};
 use super::plan::{Cost, Exhausted, Held, Plan, Seen, Span};
 use super::rate::{self, Empty, Rate, Standing};
-use super::shared::lease::{Lease, Reply, Report, Terms, Then};
+use super::shared::Back;
+use super::shared::lease::{Lease, Next, Reply, Report, Terms, Then, Unused, View};
 use super::shared::store::{Ask, Id, Leased, Store, Told};
 use super::shown::Census;
 use super::table::{Idle, MOST, Moment, Rule, Table};
@@ -110,20 +111,15 @@ impl Gate {
             return Ok(standing);
         };
         let mut lease = shared.lease();
-        let up = shared.store.is_up();
-        let taken = lease.take(&shared.terms, cost.parts_i64(), at.ticks, up);
-        let standing = both(standing, self.rate(), &lease, at, up);
+        let (view, terms) = (shared.store.view(at.ticks), &shared.terms);
+        let (taken, then) = lease.take(terms, cost.parts_i64(), None, at.ticks, view);
+        let standing = both(standing, self.rate(), (&lease, terms), at, view);
         drop(lease);
-        match taken {
-            Ok(then) => {
-                shared.follow(then);
-                Ok(standing)
-            }
-            Err(wait) => {
-                self.bucket.give_back(at.ticks, cost.units);
-                Err(Empty { standing, wait })
-            }
-        }
+        shared.follow(then, at);
+        taken.map(|()| standing).map_err(|wait| {
+            self.bucket.give_back(at.ticks, cost.units);
+            Empty { standing, wait }
+        })
     }
 
     /// Whether there is room for a request, taking nothing; where there is none it was refused.
@@ -168,9 +164,9 @@ impl Gate {
         let Some(shared) = &self.shared else {
             return Ok(standing);
         };
-        let (lease, up) = (shared.lease(), shared.store.is_up());
-        let may = lease.may(&shared.terms, cost.parts_i64(), at.ticks, up);
-        let standing = both(standing, self.rate(), &lease, at, up);
+        let (lease, view, terms) = (shared.lease(), shared.store.view(at.ticks), &shared.terms);
+        let may = lease.may(terms, cost.parts_i64(), None, at.ticks, view);
+        let standing = both(standing, self.rate(), (&lease, terms), at, view);
         may.map(|()| standing)
             .map_err(|wait| Empty { standing, wait })
     }
@@ -181,16 +177,25 @@ impl SharedGate {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn follow(&self, then: Then) {
-        match then {
-            Then::Nothing => {}
-            Then::Hurry => self.store.hurry(),
-            Then::Report => {
-                if let Some(whose) = self.me.get().cloned() {
-                    let (key, id) = (0, self.id);
-                    self.store.ask(Ask { whose, key, id });
-                }
-            }
+    fn follow(&self, then: Then, at: Moment) {
+        if matches!(then, Then::Report | Then::Urgent)
+            && let Some(whose) = self.me.get().cloned()
+        {
+            let (key, id) = (0, self.id);
+            self.store.ask(Ask { whose, key, id });
+        }
+        if matches!(then, Then::Hurry | Then::Urgent) {
+            self.store.hurry(at.ticks);
+        }
+    }
+}
+
+impl Gate {
+    fn told(&self, report: Report, at: Moment) -> Told {
+        Told {
+            spent: report.spent,
+            missing: self.bucket.missing(at.ticks),
+            ..told(Some(self.rate()), report)
         }
     }
 }
@@ -199,17 +204,27 @@ impl Leased for Gate {
     fn report(&self, _: u128, at: Moment) -> Option<Told> {
         let shared = self.shared.as_ref()?;
         let report = shared.lease().report(&shared.terms, at.ticks);
-        Some(told(Some(self.rate()), report))
+        Some(self.told(report, at))
     }
 
-    fn settle(&self, _: u128, at: Moment, told: &Told, reply: &Reply) -> bool {
-        let settled = |shared: &SharedGate| shared.lease().settle(&told.report, reply, at.ticks);
-        self.shared.as_ref().is_some_and(settled)
+    fn settle(&self, _: u128, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next {
+        let Some(shared) = &self.shared else {
+            return Next::default();
+        };
+        let (view, moments) = (shared.store.view(at.ticks), (sent, at.ticks));
+        shared
+            .lease()
+            .settle(&shared.terms, &told.report, reply, moments, view)
     }
 
-    fn unused(&self, _: u128, _: Moment) -> Option<Told> {
-        let report = self.shared.as_ref()?.lease().unused()?;
-        Some(told(Some(self.rate()), report))
+    fn unused(&self, _: u128, at: Moment) -> Back {
+        let unused = |shared: &SharedGate| shared.lease().unused(&shared.terms, at.ticks);
+        let unused = self.shared.as_ref().map(unused);
+        match unused.unwrap_or(Unused::Nothing) {
+            Unused::Nothing => Back::Nothing,
+            Unused::Busy => Back::Busy,
+            Unused::Back(report) => Back::Told(self.told(report, at)),
+        }
     }
 
     fn failed(&self, _: u128, at: Moment) {
@@ -226,11 +241,12 @@ fn place(share: Option<&Share>) -> String {
     })
 }
 
-/// What the store is told, but for days.
+/// What the store is told, but for days and what is missing here.
 fn told(rate: Option<&Rate>, report: Report) -> Told {
-    let micros = |rate: &Rate| rate.time_to_full() as f64 / 1e3 / rate.burst() as f64;
+    let step = |rate: &Rate| rate.time_to_full() as f64 * 1e3 / rate.burst() as f64;
     Told {
-        step: rate.map_or(0.0, micros),
+        // Saturates: a token in three months is the slowest that is shared.
+        step: rate.map_or(0, |rate| step(rate).min(9e18) as u64),
         burst: rate.map_or(0, Rate::burst),
         report,
         ..Told::default()
@@ -242,7 +258,9 @@ impl Refund for Gate {
         self.tally.returned();
         self.bucket.give_back(Moment::now().ticks, taken.units);
         if let Some(shared) = &self.shared {
-            shared.lease().give_back(Cost::of(taken).parts_i64());
+            let parts = Cost::of(taken).parts_i64();
+            let now = Moment::now().ticks;
+            shared.lease().give_back(&shared.terms, parts, now);
         }
     }
 }
@@ -263,17 +281,22 @@ impl Refund for SharedCrowd {
         let table = &self.callers.table;
         table.known(key, |SharedPlan(plan), (held, lease)| {
             plan.give_back(held, at, cost);
-            lease.give_back(cost.parts_i64());
+            lease.give_back(&self.terms, cost.parts_i64(), at.ticks);
         });
     }
 }
 
 /// The tighter of what is known here and what the store said.
-fn both(own: Standing, rate: &Rate, lease: &Lease, at: Moment, up: bool) -> Standing {
-    let (full, burst) = (rate.time_to_full(), rate.burst());
-    let comes = burst as f64 / full.max(1) as f64;
-    match lease.left(at.ticks, comes) {
-        Some(left) if up && left < own.remaining => {
+fn both(
+    own: Standing,
+    rate: &Rate,
+    (lease, terms): (&Lease, &Terms),
+    at: Moment,
+    view: View,
+) -> Standing {
+    match lease.left(terms, at.ticks) {
+        Some(left) if view.peers > 0 && left < own.remaining => {
+            let (full, burst) = (rate.time_to_full(), rate.burst());
             let missing = u128::from(burst - left.min(burst)) * u128::from(full);
             let reset = missing / u128::from(burst.max(1));
             Standing {
@@ -329,7 +352,7 @@ impl SharedCrowd {
         let table = Table::new(SharedPlan(plan), size.shards, MOST);
         let terms = match (&plan.rate, &plan.daily) {
             (Some(rate), _) => Terms::new(rate.burst(), rate.time_to_full()),
-            (None, daily) => Terms::new(daily.map_or(0, |d| d.limit()), 86_400_000_000_000),
+            (None, daily) => Terms::of_day(daily.map_or(0, |daily| daily.limit())),
         };
         Self {
             callers: Arc::new(Callers::new(table, size.cleanup)),
@@ -346,52 +369,50 @@ impl SharedCrowd {
         at: Moment,
         cost: Cost,
     ) -> Result<Option<Seen>, Exhausted> {
-        let up = self.share.store.is_up();
+        let view = self.share.store.view(at.ticks);
         let table = &self.callers.table;
-        let (seen, then) = table.with(key, at, |SharedPlan(plan), (held, lease)| {
-            let mut seen = plan.take(held, at, cost)?;
-            let taken = lease.take(&self.terms, cost.parts_i64(), at.ticks, up);
+        let (taken, then) = table.with(key, at, |SharedPlan(plan), (held, lease)| {
+            let mut seen = match plan.take(held, at, cost) {
+                Ok(seen) => seen,
+                Err(exhausted) => return (Err(exhausted), Then::Nothing),
+            };
+            let parts = cost.parts_i64();
+            let day = plan.daily.as_ref().map(|daily| {
+                let left = daily.left(held.daily, at.wall);
+                // Before this request, and all that the store was not told of yet.
+                left.saturating_add(parts).saturating_add(lease.untold())
+            });
+            let (taken, then) = lease.take(&self.terms, parts, day, at.ticks, view);
             if let (Some(seen), Some(rate)) = (&mut seen, &plan.rate)
                 && seen.span == Span::Rate
             {
-                seen.standing = both(seen.standing, rate, lease, at, up);
+                seen.standing = both(seen.standing, rate, (lease, &self.terms), at, view);
             }
-            match taken {
-                Ok(then) => Ok((seen, then)),
-                Err(wait) => {
-                    plan.give_back(held, at, cost);
-                    let standing = plan.rate.map(|rate| rate.peek(held.rate, at.ticks));
-                    let standing = Standing {
-                        remaining: 0,
-                        reset: wait,
-                        ..standing.unwrap_or_default()
-                    };
-                    let span = Span::Rate;
-                    let seen = Seen { span, standing };
-                    Err(Exhausted { seen, wait })
-                }
-            }
-        })?;
-        match then {
-            Then::Nothing => {}
-            Then::Hurry => self.share.store.hurry(),
-            Then::Report => {
-                if let Some(whose) = self.me.get().cloned() {
-                    let id = Id::of(&self.share.limit, kind, caller);
-                    self.share.store.ask(Ask { whose, key, id });
-                }
-            }
+            let taken = taken.map(|()| seen).map_err(|wait| {
+                plan.give_back(held, at, cost);
+                beyond(plan, held, at, wait)
+            });
+            (taken, then)
+        });
+        if matches!(then, Then::Report | Then::Urgent)
+            && let Some(whose) = self.me.get().cloned()
+        {
+            let id = Id::of(&self.share.limit, kind, caller);
+            self.share.store.ask(Ask { whose, key, id });
         }
-        Ok(seen)
+        if matches!(then, Then::Hurry | Then::Urgent) {
+            self.share.store.hurry(at.ticks);
+        }
+        taken
     }
 
     fn peek(&self, (kind, caller): (u8, &[u8]), at: Moment) -> Option<Seen> {
-        let (table, up) = (&self.callers.table, self.share.store.is_up());
+        let (table, view) = (&self.callers.table, self.share.store.view(at.ticks));
         let key = table.key(kind, caller);
         let known = table.known(key, |SharedPlan(plan), (held, lease)| {
             let mut seen = plan.peek(held, at)?;
             if let (Span::Rate, Some(rate)) = (seen.span, &plan.rate) {
-                seen.standing = both(seen.standing, rate, lease, at, up);
+                seen.standing = both(seen.standing, rate, (lease, &self.terms), at, view);
             }
             Some(seen)
         });
@@ -404,14 +425,41 @@ impl SharedCrowd {
     fn told(&self, held: &Held, report: Report, at: Moment) -> Told {
         let plan = &self.callers.table.rule().0;
         let used = Daily::used(held.daily, at.wall);
-        let spent = u64::try_from(report.spent).unwrap_or(0);
+        // What was taken yesterday and never told is none of today's.
+        let used = i64::try_from(used).unwrap_or(i64::MAX);
+        let spent = report.spent.min(used);
+        let missing = |rate: &Rate| rate.missing(held.rate, at.ticks);
         Told {
             day: day::day(at.wall),
             daily: plan.daily.map_or(0, |daily| Daily::whole(daily.limit())),
-            known: used.saturating_sub(spent),
+            spent: if plan.daily.is_some() {
+                spent
+            } else {
+                report.spent
+            },
+            known: u64::try_from(used.saturating_sub(spent)).unwrap_or(0),
+            missing: plan.rate.as_ref().map_or(0, missing),
             ..told(plan.rate.as_ref(), report)
         }
     }
+}
+
+/// How a plan stands that has what is asked, when the store may not.
+fn beyond(plan: &Plan, held: &Held, at: Moment, wait: u64) -> Exhausted {
+    let (span, standing) = match (&plan.rate, &plan.daily) {
+        (None, Some(daily)) => (Span::Day, daily.peek(held.daily, at.wall)),
+        (rate, _) => {
+            let peek = |rate: &Rate| rate.peek(held.rate, at.ticks);
+            (Span::Rate, rate.as_ref().map(peek).unwrap_or_default())
+        }
+    };
+    let standing = Standing {
+        remaining: 0,
+        reset: wait,
+        ..standing
+    };
+    let seen = Seen { span, standing };
+    Exhausted { seen, wait }
 }
 
 impl Leased for SharedCrowd {
@@ -421,29 +469,31 @@ impl Leased for SharedCrowd {
         Some(self.told(&held, lease.report(&self.terms, at.ticks), at))
     }
 
-    fn settle(&self, key: u128, at: Moment, told: &Told, reply: &Reply) -> bool {
-        let settled = self
-            .callers
-            .table
-            .known(key, |SharedPlan(plan), (held, lease)| {
-                let more = lease.settle(&told.report, reply, at.ticks);
-                if plan.daily.is_some() && told.day == day::day(at.wall) {
-                    let used =
-                        u64::try_from(reply.used.saturating_add(lease.untold())).unwrap_or(0);
-                    held.daily = Daily::learn(held.daily, at.wall, used);
-                }
-                more
-            });
-        settled.unwrap_or(false)
+    fn settle(&self, key: u128, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next {
+        let view = self.share.store.view(at.ticks);
+        let (terms, moments) = (&self.terms, (sent, at.ticks));
+        let table = &self.callers.table;
+        let settled = table.known(key, |SharedPlan(plan), (held, lease)| {
+            let next = lease.settle(terms, &told.report, reply, moments, view);
+            if plan.daily.is_some() && told.day == day::day(at.wall) && reply.used >= 0 {
+                let used = u64::try_from(reply.used.saturating_add(lease.untold())).unwrap_or(0);
+                held.daily = Daily::learn(held.daily, at.wall, used);
+            }
+            next
+        });
+        settled.unwrap_or_default()
     }
 
-    fn unused(&self, key: u128, at: Moment) -> Option<Told> {
+    fn unused(&self, key: u128, at: Moment) -> Back {
         let table = &self.callers.table;
         let found = table.known(key, |_, (held, lease)| {
-            lease.unused().map(|report| (*held, report))
+            (*held, lease.unused(&self.terms, at.ticks))
         });
-        let (held, report) = found.flatten()?;
-        Some(self.told(&held, report, at))
+        match found {
+            None | Some((_, Unused::Nothing)) => Back::Nothing,
+            Some((_, Unused::Busy)) => Back::Busy,
+            Some((held, Unused::Back(report))) => Back::Told(self.told(&held, report, at)),
+        }
     }
 
     fn failed(&self, key: u128, at: Moment) {

@@ -149,6 +149,12 @@ impl Rate {
         self.standing(self.ahead(state, now))
     }
 
+    /// Thousandths of tokens that are missing to the full, rounded down.
+    pub fn missing(&self, state: u64, now: u64) -> i64 {
+        let parts = u128::from(self.ahead(state, now)) * 1_000 / u128::from(self.token);
+        i64::try_from(parts).unwrap_or(i64::MAX)
+    }
+
     /// Units that are missing to the full.
     const fn ahead(&self, state: u64, now: u64) -> u64 {
         let ahead = state.wrapping_sub(now.wrapping_mul(self.grain));

@@ -6,7 +6,7 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
+    IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, ToRedisArgs,
 };
 use std::fmt;
 use std::time::Duration;
@@ -173,7 +173,7 @@ impl Place {
         }
     }
 
-    /// Connects, and makes sure that somebody answers.
+    /// Connects. Whether somebody answers, and takes what is written, shows at the first call.
     ///
     /// # Errors
     /// The store's or the network's.
@@ -201,7 +201,6 @@ impl Place {
             let connecting = client.get_multiplexed_async_connection_with_config(&config);
             Link::Single(connecting.await?)
         };
-        link.ping().await?;
         if let Some(name) = &self.client {
             let mut command = redis::cmd("CLIENT");
             command.arg("SETNAME").arg(name);
@@ -221,10 +220,6 @@ pub enum Link {
 }
 
 impl Link {
-    async fn ping(&mut self) -> RedisResult<String> {
-        self.ask(&redis::cmd("PING")).await
-    }
-
     async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         match self {
             Self::Single(one) => command.query_async(one).await,
@@ -232,7 +227,7 @@ impl Link {
         }
     }
 
-    /// Runs a script that answers with numbers.
+    /// Runs a script with these keys and numbers, that answers with numbers.
     ///
     /// # Errors
     /// The store's or the network's.
@@ -240,7 +235,7 @@ impl Link {
         &mut self,
         script: &Script,
         keys: &[String],
-        args: &[String],
+        args: &(impl ToRedisArgs + Sync),
     ) -> RedisResult<Vec<i64>> {
         let call = |word: &str, script: &str| {
             let mut command = redis::cmd(word);

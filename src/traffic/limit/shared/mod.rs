@@ -9,3 +9,8 @@ pub mod link;
 pub mod store;
 
 mod work;
+
+#[cfg(test)]
+mod sim_tests;
+
+pub use work::Back;
