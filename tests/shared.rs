@@ -366,13 +366,7 @@ fn limits_of_endpoints_and_of_all_are_shared_too() {
 
 #[test]
 fn a_cluster_is_spoken_to_by_any_of_its_nodes() {
-    let bus = crate::support::ports::free().to_string();
-    let store = Store::with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
-    let _: String = store.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    eventually("the cluster", || {
-        let state: String = store.ask(&["CLUSTER", "INFO"]);
-        state.contains("cluster_state:ok").then_some(())
-    });
+    let [store] = nodes();
     let origin = Origin::json("{}");
     let place = json!({"valkey": store.url(), "cluster": true});
     let settings = plan(
@@ -383,6 +377,110 @@ fn a_cluster_is_spoken_to_by_any_of_its_nodes() {
     is_up(&gateway, 1);
     assert_eq!(passed(&gateway, 25), 20);
     used(&store, 20);
+}
+
+/// Nodes that are one cluster, each with its part of the slots.
+fn nodes<const N: usize>() -> [Store; N] {
+    let nodes = [(); N].map(|()| {
+        let bus = crate::support::ports::free().to_string();
+        let node = Store::with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+        (node, bus)
+    });
+    for (at, (node, _)) in nodes.iter().enumerate() {
+        let (from, to) = (at * 16_384 / N, (at + 1) * 16_384 / N - 1);
+        let _: String = node.ask(&[
+            "CLUSTER",
+            "ADDSLOTSRANGE",
+            &from.to_string(),
+            &to.to_string(),
+        ]);
+        let _: String = node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
+    }
+    for (node, bus) in &nodes[1..] {
+        let port = node.port().to_string();
+        let _: String = nodes[0]
+            .0
+            .ask(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
+    }
+    let (all, slots) = (format!("cluster_known_nodes:{N}"), "cluster_slots_ok:16384");
+    for (node, _) in &nodes {
+        eventually("the cluster", || {
+            let state: String = node.ask(&["CLUSTER", "INFO"]);
+            let whole = ["cluster_state:ok", &all, slots];
+            whole.iter().all(|line| state.contains(line)).then_some(())
+        });
+    }
+    nodes.map(|(node, _)| node)
+}
+
+/// Moves a slot with all that is in it, as tools for clusters do.
+fn move_slot(slot: &str, from: &Store, to: &Store) {
+    let name = |node: &Store| node.ask::<String>(&["CLUSTER", "MYID"]);
+    let (giver, taker, port) = (name(from), name(to), to.port().to_string());
+    let set = |node: &Store, what: &[&str]| {
+        let words: Vec<&str> = ["CLUSTER", "SETSLOT", slot]
+            .iter()
+            .chain(what)
+            .copied()
+            .collect();
+        let _: String = node.ask(&words);
+    };
+    set(to, &["IMPORTING", &giver]);
+    set(from, &["MIGRATING", &taker]);
+    loop {
+        let keys: Vec<String> = from.ask(&["CLUSTER", "GETKEYSINSLOT", slot, "1"]);
+        let [key] = &keys[..] else { break };
+        let _: String = from.ask(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+    }
+    set(to, &["NODE", &taker]);
+    set(from, &["NODE", &taker]);
+}
+
+#[test]
+fn counters_go_on_when_their_slots_move_to_another_node_of_a_cluster() {
+    let nodes = nodes::<3>();
+    let origin = Origin::json("{}");
+    let place = json!({"valkey": [nodes[2].url(), nodes[0].url()]});
+    let mut settings = plan(
+        &place,
+        json!({"per_minute": 0.01, "burst": 500, "per_day": 1000}),
+    );
+    settings["router"] = json!({"trusted_proxies": ["127.0.0.1"]});
+    let gateway = gateway(&origin, settings);
+    is_up(&gateway, 1);
+    let rounds = |times: usize| {
+        for caller in (0..12).cycle().take(12 * times) {
+            let from = format!("10.0.0.{caller}");
+            let field = [("X-Forwarded-For", from.as_str())];
+            let answer = gateway.client().request("GET", "/a", &field, "").answer();
+            assert_eq!(answer.status(), 200);
+        }
+    };
+    let all = |tokens: usize| {
+        eventually(&format!("{tokens} in all nodes"), || {
+            let sum: f64 = nodes.iter().map(|node| node.sum("u")).sum();
+            ((sum - tokens as f64 * 1_000.0).abs() < 0.5).then_some(())
+        });
+    };
+    rounds(10);
+    all(120);
+    let on = |node: &Store| -> Vec<String> { node.ask(&["KEYS", "hzrl:*"]) };
+    let held = on(&nodes[1]);
+    assert!(!held.is_empty(), "twelve callers are on all nodes");
+    let mut slots: Vec<u64> = held
+        .iter()
+        .map(|key| nodes[1].ask(&["CLUSTER", "KEYSLOT", key]))
+        .collect();
+    slots.sort_unstable();
+    slots.dedup();
+    for slot in &slots {
+        move_slot(&slot.to_string(), &nodes[1], &nodes[0]);
+        rounds(1);
+    }
+    rounds(10);
+    all(12 * (20 + slots.len()));
+    assert_eq!(on(&nodes[1]), Vec::<String>::new());
+    is_up(&gateway, 1);
 }
 
 #[test]
