@@ -63,11 +63,14 @@ pub(crate) fn compare(
         played.push((heard.replies, seen));
     }
     // The platform's parser refuses some targets that the gateway takes, and closes.
-    let alone = played[0].0.iter().zip(&played[1].0);
-    if let Some(at) = alone
-        .enumerate()
-        .position(|(_, (one, other))| bare(one) != bare(other))
-    {
+    let refused = |at: usize| {
+        played
+            .iter()
+            .map(move |(replies, _)| replies.get(at).is_some_and(bare))
+    };
+    let longest = played.iter().map(|(replies, _)| replies.len()).max();
+    let alone = |at: &usize| refused(*at).any(|bare| bare) && !refused(*at).all(|bare| bare);
+    if let Some(at) = (0..longest.unwrap_or(0)).find(alone) {
         for (replies, seen) in &mut played {
             replies.truncate(at);
             seen.truncate(replies.iter().filter(|reply| reply.status == 200).count());
@@ -107,8 +110,10 @@ fn answers(script: &Script, first: &[Reply], second: &[Reply]) -> Result<(), Str
         let clean = at + 1 == script.whole.len() && script.end == End::Clean;
         let counts = script.paced || clean || at >= script.whole.len();
         let close = one.close == other.close || !counts || (at + 1 == common && excused);
-        // Of several faults in one request each lane names the one that it meets first.
-        let faulty = at >= script.whole.len() && one.status == 400 && other.status == 400;
+        // Of several faults in one request each lane names the one that it meets first, by how its bytes arrive.
+        let fault = |reply: &Reply| matches!(reply.status, 400 | 414 | 431) && reply.close;
+        let several = one.status == 400 && other.status == 400 || script.shapes.len() > 1;
+        let faulty = at >= script.whole.len() && several && fault(one) && fault(other);
         let same = faulty
             || one.status == other.status
                 && stable(&one.body) == stable(&other.body)
