@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// Callers of one call.
 pub(super) const BATCH: usize = 512;
 /// Calls that are made at the same time: what more there is to tell waits for their answers.
-pub(super) const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 8;
 /// Groups of keys in a cluster, which needs the keys of one call in one place.
 pub(super) const GROUPS: u8 = 8;
 /// After this an unused lease goes back.
@@ -191,8 +191,13 @@ impl Work {
                 }
             }
         }
+        // The room of a crowd that has gone is given back.
         if self.waiting.is_empty() && self.waiting.capacity() > 4 * BATCH {
             self.waiting = HashMap::new();
+        }
+        if self.granted.is_empty() && self.granted.capacity() > 4 * BATCH {
+            self.granted = VecDeque::new();
+            self.holding = HashSet::new();
         }
         groups
     }
