@@ -111,7 +111,9 @@ fn answers(script: &Script, first: &[Reply], second: &[Reply]) -> Result<(), Str
         let counts = script.paced || clean || at >= script.whole.len();
         let close = one.close == other.close || !counts || (at + 1 == common && excused);
         // Of several faults in one request each lane names the one that it meets first, by how its bytes arrive.
-        let fault = |reply: &Reply| matches!(reply.status, 400 | 414 | 431) && reply.close;
+        let fault = |reply: &Reply| {
+            matches!(reply.status, 400 | 404 | 405 | 413 | 414 | 431) && reply.close
+        };
         let several = one.status == 400 && other.status == 400 || script.shapes.len() > 1;
         let faulty = at >= script.whole.len() && several && fault(one) && fault(other);
         let same = faulty
