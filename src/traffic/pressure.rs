@@ -2,8 +2,8 @@
 //! growing share of requests is turned away before anything is done for them, strangers first, until the pressure is
 //! gone. Health is never turned away.
 //!
-//! Threads are measured where they work: now and then a request leaves a timer behind, and how late that fires is how
-//! late everything on that thread is. KrakenD has nothing like it.
+//! Threads are measured where they work: the first request on one leaves a timer behind that is set again and again
+//! while requests come, and how late it fires is how late everything on that thread is. KrakenD has nothing like it.
 
 use crate::base::{Error, Reason, clock};
 use crate::gateway::ctx::Ctx;
@@ -11,9 +11,9 @@ use crate::gateway::head::Head;
 use crate::gateway::stage::{Edits, HeadStage, Step};
 use crate::gateway::task::{Running, Task};
 use prometheus::IntGauge;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -26,14 +26,15 @@ pub struct Bounds {
     pub memory: Option<u64>,
 }
 
-/// Distance of two timers of one thread.
-const EVERY: u64 = 20_000_000;
-/// For how long such a timer is set.
+/// For how long a timer is set, as a part of the lag that is too much: work that holds a thread up for so long and a
+/// quarter more is seen whenever it begins.
+const PART: u32 = 4;
+/// No timer is shorter than this: two hundred of a second for a busy thread.
 const SHORT: Duration = Duration::from_millis(5);
+/// For how long after the last request of a thread its timer is set again, in nanoseconds.
+const LINGER: u64 = 1_000_000_000;
 /// Distance of two decisions.
 const STEP: u64 = 100_000_000;
-/// After this long without a request nothing is known.
-const STALE: u64 = 2_000_000_000;
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// All, in thousandths.
@@ -53,8 +54,10 @@ pub struct Pressure {
     /// The latest that a timer fired since the last decision, in nanoseconds.
     lag: AtomicU64,
     /// Whether memory is scarce.
-    full: AtomicU32,
+    full: AtomicBool,
     decided: AtomicU64,
+    /// Threads that are measured.
+    meters: AtomicU32,
     gauge: IntGauge,
 }
 
@@ -66,8 +69,9 @@ impl Pressure {
             bounds,
             share: AtomicU32::new(0),
             lag: AtomicU64::new(0),
-            full: AtomicU32::new(0),
+            full: AtomicBool::new(false),
             decided: AtomicU64::new(0),
+            meters: AtomicU32::new(0),
             gauge,
         }
     }
@@ -77,46 +81,59 @@ impl Pressure {
         self.share.load(Ordering::Relaxed)
     }
 
+    /// For how long timers are set.
+    fn wait(&self) -> Duration {
+        (self.bounds.lag / PART).max(SHORT)
+    }
+
+    /// Takes whether memory is scarce. When no thread is measured because no requests come, nothing else is known; one
+    /// that is measured and says nothing is late, not calm.
+    fn looked(&self, full: bool, now: u64) {
+        self.full.store(full, Ordering::Relaxed);
+        if full {
+            self.fired(Duration::ZERO, now);
+        } else if self.meters.load(Ordering::Relaxed) == 0 {
+            self.turn_away(0, Duration::ZERO);
+        }
+    }
+
     /// Takes how late a timer fired, and decides anew when it is time.
     fn fired(&self, late: Duration, now: u64) {
         let late = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
         self.lag.fetch_max(late, Ordering::Relaxed);
         let before = self.decided.load(Ordering::Relaxed);
-        let since = now.saturating_sub(before);
-        let mine = since >= STEP
+        let mine = now.saturating_sub(before) >= STEP
             && self
                 .decided
                 .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         if mine {
-            self.decide(since >= STALE);
+            self.decide();
         }
     }
 
     /// More is turned away by a tenth of all, less by a twentieth: it is calm again only after a while.
-    fn decide(&self, stale: bool) {
+    fn decide(&self) {
         let lag = Duration::from_nanos(self.lag.swap(0, Ordering::Relaxed));
-        let full = self.full.load(Ordering::Relaxed) != 0;
-        let before = self.share();
-        let next = if stale && !full {
-            0
-        } else if full || lag > self.bounds.lag {
-            (before + WHOLE / 10).min(WHOLE - WHOLE / 20)
+        let share = self.share();
+        if self.full.load(Ordering::Relaxed) || lag > self.bounds.lag {
+            self.turn_away((share + WHOLE / 10).min(WHOLE - WHOLE / 20), lag);
         } else if lag < self.bounds.lag / 2 {
-            before.saturating_sub(WHOLE / 20)
-        } else {
-            before
-        };
-        self.share.store(next, Ordering::Relaxed);
-        self.gauge.set(i64::from(next / 10));
-        match (before, next) {
+            self.turn_away(share.saturating_sub(WHOLE / 20), lag);
+        }
+    }
+
+    fn turn_away(&self, share: u32, lag: Duration) {
+        match (self.share.swap(share, Ordering::Relaxed), share) {
             (0, 1..) => {
                 let lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
-                log::warn!(lag_ms, memory = full; "overload: requests are turned away");
+                let memory = self.full.load(Ordering::Relaxed);
+                log::warn!(lag_ms, memory; "overload: requests are turned away");
             }
             (1.., 0) => log::warn!("overload is over"),
             _ => {}
         }
+        self.gauge.set(i64::from(share / 10));
     }
 
     /// Whether a request is turned away: strangers by the whole share, the known by what is left of it above theirs.
@@ -151,13 +168,12 @@ impl Task for Pressure {
 
     fn run(self: Arc<Self>) -> Running {
         Box::pin(async move {
-            let Some(most) = self.memory else { return };
             loop {
-                if let Some(used) = resident() {
-                    let full = used > most / 100 * FULL;
-                    self.full.store(u32::from(full), Ordering::Relaxed);
-                    self.fired(Duration::ZERO, clock::moment());
-                }
+                let full = match self.memory {
+                    Some(most) => resident().is_some_and(|used| used > most / 100 * FULL),
+                    None => false,
+                };
+                self.looked(full, clock::moment());
                 tokio::time::sleep(LOOK).await;
             }
         })
@@ -168,27 +184,64 @@ impl Task for Pressure {
 #[derive(Clone, Debug)]
 pub struct Shed(pub Arc<Pressure>);
 
+/// How late one thread is.
+#[derive(Debug)]
+struct Meter {
+    of: Arc<Pressure>,
+    /// When the last request came here; 0 while no timer is set.
+    seen: AtomicU64,
+}
+
+impl Meter {
+    /// Sets a timer until no requests come any more.
+    async fn run(self: Arc<Self>) {
+        let (of, wait) = (&self.of, self.of.wait());
+        of.meters.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let set = clock::moment();
+            tokio::time::sleep(wait).await;
+            let fired = clock::moment();
+            let late = Duration::from_nanos(fired.saturating_sub(set)).saturating_sub(wait);
+            of.fired(late, fired);
+            let seen = self.seen.load(Ordering::Relaxed);
+            // Not when another request came just now.
+            if fired.saturating_sub(seen) > LINGER && self.rests(seen) {
+                of.meters.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    fn rests(&self, seen: u64) -> bool {
+        self.seen
+            .compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
 impl Shed {
-    /// Leaves a timer behind, now and then.
+    /// Has this thread measured from now on.
     fn measure(&self) {
         thread_local! {
-            static NEXT: Cell<u64> = const { Cell::new(0) };
+            static METER: RefCell<Option<Arc<Meter>>> = const { RefCell::new(None) };
         }
-        let now = clock::moment();
-        if now < NEXT.get() {
-            return;
-        }
-        NEXT.set(now + EVERY);
-        let Ok(handle) = Handle::try_current() else {
-            return;
-        };
-        let pressure = Arc::clone(&self.0);
-        // On this thread and for some milliseconds: at most fifty a second, and only while requests come.
-        handle.spawn(async move {
-            tokio::time::sleep(SHORT).await;
-            let fired = clock::moment();
-            let late = Duration::from_nanos(fired.saturating_sub(now)).saturating_sub(SHORT);
-            pressure.fired(late, fired);
+        METER.with_borrow_mut(|here| {
+            let meter = match here {
+                Some(meter) if Arc::ptr_eq(&meter.of, &self.0) => meter,
+                // The first request, or the first of another configuration.
+                _ => here.insert(Arc::new(Meter {
+                    of: Arc::clone(&self.0),
+                    seen: AtomicU64::new(0),
+                })),
+            };
+            let now = clock::moment().max(1);
+            if meter.seen.swap(now, Ordering::Relaxed) != 0 {
+                return;
+            }
+            match Handle::try_current() {
+                Ok(handle) => drop(handle.spawn(Arc::clone(meter).run())),
+                Err(_) => meter.seen.store(0, Ordering::Relaxed),
+            }
         });
     }
 }
@@ -223,11 +276,12 @@ mod tests {
 
     const LATE: Duration = Duration::from_millis(150);
     const SOON: Duration = Duration::from_millis(1);
+    const LONG: u64 = 20_000_000_000;
 
     #[test]
     fn the_share_grows_while_timers_are_late_and_shrinks_when_they_are_not() {
         let pressure = pressure();
-        let mut now = 10 * STALE;
+        let mut now = LONG;
         let mut fire = |late| {
             now += STEP;
             pressure.fired(late, now);
@@ -245,31 +299,47 @@ mod tests {
     #[test]
     fn one_late_timer_counts_once() {
         let pressure = pressure();
-        pressure.fired(SOON, 10 * STALE);
+        pressure.fired(SOON, LONG);
         for part in 1..10 {
-            pressure.fired(LATE, 10 * STALE + part);
+            pressure.fired(LATE, LONG + part);
         }
         assert_eq!(pressure.share(), 0);
-        pressure.fired(SOON, 10 * STALE + STEP);
+        pressure.fired(SOON, LONG + STEP);
         assert_eq!(pressure.share(), 100);
-        pressure.fired(SOON, 10 * STALE + 2 * STEP);
+        pressure.fired(SOON, LONG + 2 * STEP);
         assert_eq!(pressure.share(), 50);
     }
 
     #[test]
-    fn what_was_long_ago_says_nothing() {
+    fn without_requests_it_is_calm_and_who_is_late_says_nothing() {
         let pressure = pressure();
         pressure.share.store(500, Ordering::Relaxed);
-        pressure.decided.store(STEP, Ordering::Relaxed);
-        pressure.fired(SOON, STEP + STALE);
+        pressure.meters.store(1, Ordering::Relaxed);
+        pressure.looked(false, LONG);
+        assert_eq!(pressure.share(), 500);
+        pressure.meters.store(0, Ordering::Relaxed);
+        pressure.looked(false, LONG);
         assert_eq!(pressure.share(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_thread_is_measured_once_for_each_configuration() {
+        let (first, second) = (Shed(Arc::new(pressure())), Shed(Arc::new(pressure())));
+        let meters = |shed: &Shed| shed.0.meters.load(Ordering::Relaxed);
+        first.measure();
+        first.measure();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert_eq!(meters(&first), 1);
+        // Another configuration has a meter of its own.
+        second.measure();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert_eq!((meters(&first), meters(&second)), (1, 1));
     }
 
     #[test]
     fn scarce_memory_counts_like_late_timers() {
         let pressure = pressure();
-        pressure.full.store(1, Ordering::Relaxed);
-        pressure.fired(SOON, 10 * STALE);
+        pressure.looked(true, LONG);
         assert_eq!(pressure.share(), 100);
     }
 
