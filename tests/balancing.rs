@@ -126,7 +126,8 @@ fn the_host_with_fewer_calls_under_way_is_preferred() {
         call();
     }
     let (more, most) = (share(&slow) - stuck, share(&quick) - before);
-    assert!(more < 8 && most > 22, "{more} {most}");
+    // A call of the quick one counts until a moment after its answer: until two hang at the other it may be a tie.
+    assert!(more < 4, "{more} {most}");
 }
 
 #[test]
