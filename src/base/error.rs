@@ -52,7 +52,7 @@ reasons! {
     FramingConflict "framing_conflict" 400 "bad_request" "http_request_error" "`Content-Length` and `Transfer-Encoding` contradict each other or themselves.";
     UnknownTransferCoding "unknown_transfer_coding" 400 "bad_request" "http_request_error" "A transfer coding other than a final `chunked`.";
     BadChunk "bad_chunk" 400 "bad_request" "http_request_error" "The chunked framing of the request body breaks RFC 9112 section 7.1.";
-    BadParamEncoding "bad_param_encoding" 400 "bad_request" "http_request_denied" "A path parameter is percent-encoded twice or holds `?` or `#`.";
+    BadParamEncoding "bad_param_encoding" 400 "bad_request" "http_request_denied" "A path parameter is percent-encoded twice or holds `?`, `#` or, natively, a control character.";
     DotSegments "dot_segments" 400 "bad_request" "http_request_denied" "The path holds `.` or `..` segments after decoding.";
     BadBody "bad_body" 400 "bad_request" "http_request_error" "The request body could not be read or understood.";
     SchemaViolated "schema_violated" 400 "bad_request" "http_request_denied" "The request body does not fit the endpoint's JSON schema.";

@@ -5,7 +5,7 @@
 //! random order sometimes does), bytes that would break the request line are encoded in the query
 //! too, and a final `*` stands for the tail of a `/*` endpoint exactly as the client encoded it.
 
-use crate::base::{Error, Reason};
+use crate::base::{Dialect, Error, Reason};
 use crate::gateway::params::Params;
 use crate::gateway::path::{decode, encode, go_escape_path, go_quote, push_escaped, raw_offset};
 use std::borrow::Cow;
@@ -352,12 +352,19 @@ pub fn title(name: &str) -> String {
 /// KrakenD's check of parameter values (reference section 4.4): a value that is still encoded, or
 /// holds `?` or `#`, is refused. The tail of a `/*` is forwarded as received and not checked.
 ///
+/// Natively a control character is refused as well: no URL can hold it, which KrakenD finds out when it builds the
+/// backend's, and answers as a fault of its own.
+///
 /// # Errors
 /// [`Reason::BadParamEncoding`]; its text is the body of the krakend dialect's 400.
-pub fn check_params(params: &Params, path: &[u8]) -> Result<(), Error> {
+pub fn check_params(params: &Params, path: &[u8], dialect: Dialect) -> Result<(), Error> {
     let checked = params.len() - usize::from(params.raw_tail() && !params.is_empty());
     for index in 0..checked {
         let value = params.get(index, path).unwrap_or_default();
+        if dialect == Dialect::Native && value.iter().any(u8::is_ascii_control) {
+            let text = "a path parameter holds a control character";
+            return Err(Error::new(Reason::BadParamEncoding, text));
+        }
         if !value.iter().any(|b| matches!(b, b'%' | b'?' | b'#')) {
             continue;
         }
@@ -372,7 +379,6 @@ pub fn check_params(params: &Params, path: &[u8]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Dialect;
     use crate::gateway::router::{Found, Route, Router, RouterOptions, param_names};
     use http::Method;
 
@@ -387,6 +393,15 @@ mod tests {
         raw: &str,
         extra: &dyn Fn(&Slot) -> Option<Cow<'e, str>>,
     ) -> Result<String, Error> {
+        let (params, decoded) = routed(endpoint, raw, Dialect::Krakend)?;
+        let names = param_names(endpoint, false);
+        let pattern = Pattern::compile(url_pattern, &names, endpoint.ends_with("/*"));
+        let target = pattern.fill(&params, &decoded, raw.as_bytes(), extra)?;
+        Ok(target.into_owned())
+    }
+
+    /// What one raw path holds for an endpoint, checked.
+    fn routed(endpoint: &str, raw: &str, dialect: Dialect) -> Result<(Params, Vec<u8>), Error> {
         let route = Route {
             method: Method::GET,
             pattern: endpoint.to_owned(),
@@ -399,11 +414,8 @@ mod tests {
             Found::Endpoint { .. } => {}
             _ => return Err(Reason::NoRoute.into()),
         }
-        check_params(&params, &decoded)?;
-        let names = param_names(endpoint, false);
-        let pattern = Pattern::compile(url_pattern, &names, endpoint.ends_with("/*"));
-        let target = pattern.fill(&params, &decoded, raw.as_bytes(), extra)?;
-        Ok(target.into_owned())
+        check_params(&params, &decoded, dialect)?;
+        Ok((params, decoded.into_owned()))
     }
 
     #[test]
@@ -502,6 +514,16 @@ mod tests {
                 .ends_with("net/url: invalid control character in URL"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_control_character_in_a_parameter_is_the_clients_fault_natively() {
+        for raw in ["/u/a%00b", "/u/a%0Ab", "/u/%7F"] {
+            let error = routed("/u/{id}", raw, Dialect::Native).unwrap_err();
+            assert_eq!(error.reason, Reason::BadParamEncoding, "{raw}");
+            assert!(routed("/u/{id}", raw, Dialect::Krakend).is_ok(), "{raw}");
+        }
+        assert!(routed("/u/{id}", "/u/a%20b", Dialect::Native).is_ok());
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub fn route(head: &dyn Head, x: &mut Exchange) -> Result<Routed, Error> {
         return Err(Reason::DotSegments.into());
     }
     if !gateway.service.disable_path_decoding {
-        pattern::check_params(&x.ctx.params, &matched)?;
+        pattern::check_params(&x.ctx.params, &matched, gateway.dialect)?;
     }
     x.ctx.path = matched.into_owned();
     x.ctx.endpoint = Some(id);

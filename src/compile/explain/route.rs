@@ -135,9 +135,9 @@ impl Walk<'_> {
             return Err(Reason::DotSegments.into());
         }
         if !gateway.service.disable_path_decoding
-            && let Err(error) = pattern::check_params(&self.ctx.params, matched)
+            && let Err(error) = pattern::check_params(&self.ctx.params, matched, gateway.dialect)
         {
-            let text = "a parameter is still percent-encoded, or holds ? or #, after decoding";
+            let text = "a parameter is still percent-encoded, or holds ?, # or control characters, after decoding";
             self.step("parameters", Outcome::Refused, text.to_owned(), None);
             self.note("router.disable_path_decoding switches this check off", None);
             return Err(error);
