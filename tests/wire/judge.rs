@@ -44,7 +44,7 @@ impl Sums {
 }
 
 /// The mark by which a request is known again on both sides: `c…r…` at the start of a segment of its target,
-/// or else the whole target, as for requests that were hidden in a body.
+/// or else the whole path, as for requests that were hidden in a body.
 pub(crate) fn key(target: &str) -> String {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let mark = |segment: &str| {
@@ -54,8 +54,9 @@ pub(crate) fn key(target: &str) -> String {
         let length = 2 + connection + request;
         (connection > 0 && request > 0).then(|| segment.get(..length).map(str::to_owned))?
     };
-    // A quote is encoded on its way, and would end the text of an answer.
-    let whole = || target.replace("%22", "").replace('"', "");
+    // A quote is encoded on its way, and would end the text of an answer; a query stays behind.
+    let path = target.split('?').next().unwrap_or_default();
+    let whole = || path.replace("%22", "").replace('"', "");
     target.split('/').find_map(mark).unwrap_or_else(whole)
 }
 
