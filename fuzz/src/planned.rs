@@ -3,6 +3,7 @@
 
 use hanzo_gateway::edge::answer::{Asked, Planned, plan};
 use hanzo_gateway::gateway::ctx::Ctx;
+use hanzo_gateway::gateway::rate_fields::{Before, Label, Policies, RateFields, Standing};
 use hanzo_gateway::gateway::stage::{Edit, Edits};
 use hanzo_gateway::net::h1::head::find_end;
 use hanzo_gateway::net::h1::writer::{LAST_CHUNK, push_chunk};
@@ -43,8 +44,9 @@ const ASKED: [(Method, bool); 5] = [
 pub(crate) fn check(bytes: &[u8], choices: &mut Choices<'_>) {
     let (method, head_only) = &ASKED[choices.below(ASKED.len())];
     let edits = Edits {
-        upstream: Vec::new(),
         answer: edits(choices),
+        limits: limits(choices),
+        ..Edits::default()
     };
     let mut ctx = Ctx::new(Arc::clone(&GATEWAY));
     ctx.request_id = "req_1".to_owned();
@@ -101,6 +103,24 @@ fn edits(choices: &mut Choices<'_>) -> Vec<Edit> {
     (0..count)
         .map(|_| all[choices.below(all.len())].clone())
         .collect()
+}
+
+/// What limits have to say, if anything.
+fn limits(choices: &mut Choices<'_>) -> RateFields {
+    let mut limits = RateFields::default();
+    for (word, remaining) in [("minute", 7), ("day", 3)] {
+        if choices.once_in(3) {
+            let label = Label::new(word, 10, 60);
+            let policies = Policies::of([&label]).filter(|_| choices.once_in(2));
+            let standing = Standing {
+                limit: 10,
+                remaining,
+                reset: 1,
+            };
+            limits.passed((&label, &standing), policies.as_ref(), Before::Beside);
+        }
+    }
+    limits
 }
 
 /// Names in lower case and values of a head whose lines may end with LF alone.
@@ -210,7 +230,9 @@ fn told(to: &Fields, from: &Fields, asked: &Asked<'_>) {
             (name, HeaderValue::from_bytes(&value).expect("a value"))
         })
         .collect();
-    Edits::apply(&asked.edits.answer, &mut expected);
+    let mut edits = asked.edits.clone();
+    edits.settle();
+    Edits::apply(&edits.answer, &mut expected);
     let plain = |name: &str, value: &[u8]| {
         let now = name == "date" && !dated && value != b"1";
         made(name, if now { b"now" } else { value })

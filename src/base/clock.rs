@@ -14,25 +14,36 @@ pub fn since_epoch() -> Duration {
 /// The same for a moment that is at hand, so that nobody asks two clocks for one. A change of the machine's
 /// clock shows within a second.
 pub fn since_epoch_at(moment: Instant) -> Duration {
+    wall_at(ticks_at(moment))
+}
+
+/// [`since_epoch_at`] for a [`moment`].
+pub fn wall_at(ticks: u64) -> Duration {
+    const SECOND: u64 = 1_000_000_000;
     thread_local! {
-        static ANCHOR: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+        static ANCHOR: Cell<(u64, Duration)> = const { Cell::new((u64::MAX, Duration::ZERO)) };
     }
-    let anchor = ANCHOR.get().and_then(|(at, wall)| {
-        let since = moment.checked_duration_since(at)?;
-        (since < Duration::from_secs(1)).then(|| wall + since)
-    });
-    anchor.unwrap_or_else(|| {
-        let wall = since_epoch();
-        let passed = moment.elapsed();
-        let then = wall.saturating_sub(passed);
-        ANCHOR.set(Some((moment, then)));
-        then
-    })
+    let (at, wall) = ANCHOR.get();
+    match ticks.checked_sub(at) {
+        Some(since @ ..SECOND) => wall + Duration::from_nanos(since),
+        _ => {
+            let passed = Duration::from_nanos(moment().saturating_sub(ticks));
+            let then = since_epoch().saturating_sub(passed);
+            ANCHOR.set((ticks, then));
+            then
+        }
+    }
 }
 
 /// Nanoseconds since the process began; never goes back.
 pub fn moment() -> u64 {
-    u64::try_from(process_start().elapsed().as_nanos()).unwrap_or(u64::MAX)
+    ticks_at(Instant::now())
+}
+
+/// [`moment`] for one that is at hand.
+pub fn ticks_at(moment: Instant) -> u64 {
+    let since = moment.saturating_duration_since(process_start());
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// When this process first asked for the time; the start for uptimes.
@@ -113,6 +124,7 @@ mod tests {
 
     #[test]
     fn a_moment_at_hand_has_the_time_of_the_wall() {
+        process_start();
         let start = Instant::now();
         let first = since_epoch_at(start);
         let apart = |a: Duration, b: Duration| a.abs_diff(b) < Duration::from_secs(1);

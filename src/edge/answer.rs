@@ -3,6 +3,7 @@
 
 use crate::base::reply::X_GATEWAY_VERSION;
 use crate::gateway::ctx::Ctx;
+use crate::gateway::rate_fields::RateFields;
 use crate::gateway::stage::{Edit, Edits};
 use crate::net::NetError;
 use crate::net::h1::Framing;
@@ -42,6 +43,31 @@ pub struct Planned {
     pub keep_alive: bool,
 }
 
+/// What takes away fields of the same name, and which lengths such names have: most fields are of none of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cleared<'e> {
+    answer: &'e [Edit],
+    limits: Option<&'e RateFields>,
+    lengths: u64,
+}
+
+impl<'e> Cleared<'e> {
+    fn of(edits: &'e Edits) -> Self {
+        let answer = edits.answer.as_slice();
+        Self {
+            answer,
+            limits: Some(&edits.limits).filter(|limits| !limits.is_empty()),
+            lengths: Edits::lengths(answer),
+        }
+    }
+
+    /// Whether a field of this name stays.
+    fn spare(&self, name: &str) -> bool {
+        (self.lengths >> (name.len() % 64) & 1 == 0 || Edits::spare(self.answer, name))
+            && self.limits.is_none_or(|limits| !limits.clears(name))
+    }
+}
+
 /// Reads a whole head of a backend and appends the client's to `out`. An interim answer is written as
 /// one; `100 Continue` is for nobody here and leaves nothing behind.
 ///
@@ -69,7 +95,7 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         status if status.is_informational() => {
             push_status(out, status);
             // An interim answer has no body, so it has no length either.
-            push_fields(out, fields, asked, &[], false);
+            push_fields(out, fields, asked, &Cleared::default(), false);
             out.extend_from_slice(b"\r\n");
         }
         status => push_final(out, status, &framing, fields, asked),
@@ -90,18 +116,25 @@ fn push_final(
     fields: &[Header<'_>],
     asked: &Asked<'_>,
 ) {
-    let edits = &asked.edits.answer;
+    let edits = Cleared::of(asked.edits);
     let bodyless =
         asked.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     // A backend that is asked with `HEAD` tells the length of a body that it does not send.
     let withheld = !bodyless && *framing == Framing::Empty;
     push_status(out, status);
-    stamp(out, asked, edits);
-    let dated = push_fields(out, fields, asked, edits, !withheld);
-    for (name, value) in Edits::added(edits) {
+    stamp(out, asked, &edits);
+    let dated = push_fields(out, fields, asked, &edits, !withheld);
+    for (name, value) in Edits::added(edits.answer) {
         push_field(out, name.as_str(), value.as_bytes());
     }
-    if !dated && Edits::spare(edits, header::DATE.as_str()) {
+    if let Some(limits) = edits.limits {
+        limits.write(|(_, spelled), value| {
+            for part in [spelled, ": "].iter().chain(value).chain(&["\r\n"]) {
+                out.extend_from_slice(part.as_bytes());
+            }
+        });
+    }
+    if !dated && edits.spare(header::DATE.as_str()) {
         push_field(out, "date", get_cached_date().as_bytes());
     }
     if withheld {
@@ -131,10 +164,10 @@ pub fn push_status(out: &mut Vec<u8>, status: StatusCode) {
 }
 
 /// Appends the fields that every answer carries.
-fn stamp(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &[Edit]) {
+fn stamp(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &Cleared<'_>) {
     let ctx = asked.ctx;
     let mut put = |spelled: &str, value: &[u8]| {
-        if edits.is_empty() || Edits::spare(edits, spelled) {
+        if edits.spare(spelled) {
             push_spelled(out, spelled, value);
         }
     };
@@ -158,7 +191,7 @@ fn push_fields(
     out: &mut Vec<u8>,
     fields: &[Header<'_>],
     asked: &Asked<'_>,
-    edits: &[Edit],
+    edits: &Cleared<'_>,
     sized: bool,
 ) -> bool {
     let dialect = asked.ctx.gateway.dialect;
@@ -170,7 +203,7 @@ fn push_fields(
             || nominated
                 .iter()
                 .any(|n| n.eq_ignore_ascii_case(name.as_bytes()))
-            || !edits.is_empty() && !Edits::spare(edits, name)
+            || !edits.spare(name)
             || !sized && name.eq_ignore_ascii_case("content-length")
         {
             continue;

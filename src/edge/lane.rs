@@ -136,12 +136,12 @@ impl Lane {
             _ if bad => Err(Failed::Before(Reason::BadChunk.into())),
             Ok(Routed::Endpoint(id)) => visit.admitted(&mut x, id).await,
             Ok(Routed::Answered(reply) | Routed::Reply(reply)) => {
-                Ok(visit.answer(&finish::own(&x, reply)).await)
+                Ok(visit.answer(&finish::own(&mut x, reply)).await)
             }
             Ok(Routed::Builtin(which)) => {
                 let draining = self.is_draining();
                 let reply = builtin::reply(which, &visit.head(), &[], &x.ctx, draining);
-                Ok(visit.answer(&finish::own(&x, reply)).await)
+                Ok(visit.answer(&finish::own(&mut x, reply)).await)
             }
             Err(error) => Err(Failed::Before(error)),
         };

@@ -22,6 +22,7 @@ pub mod path;
 pub mod pattern;
 pub mod plain;
 pub mod query;
+pub mod rate_fields;
 pub mod rate_limit;
 pub mod regions;
 pub mod request_id;

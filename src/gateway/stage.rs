@@ -5,6 +5,7 @@ use crate::base::{Error, Reply};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
 use crate::gateway::message::{Answer, Request};
+use crate::gateway::rate_fields::RateFields;
 use crate::gateway::rate_limit::RateLimits;
 use http::{HeaderName, HeaderValue};
 use std::fmt;
@@ -68,6 +69,8 @@ pub struct Edits {
     pub upstream: Vec<Edit>,
     /// For the answer's head.
     pub answer: Vec<Edit>,
+    /// What it says of limits besides.
+    pub limits: RateFields,
 }
 
 impl Edit {
@@ -81,9 +84,22 @@ impl Edit {
 }
 
 impl Edits {
+    /// Makes edits of what the answer says of limits; for those who write no fields by themselves.
+    pub fn settle(&mut self) {
+        self.limits.settle(&mut self.answer);
+    }
+
     /// Whether a field that was there before the edits is there after them.
     pub fn spare(edits: &[Edit], name: &str) -> bool {
         !edits.iter().any(|edit| edit.clears(name))
+    }
+
+    /// The lengths of the names that the edits take away, a bit for each modulo 64.
+    pub fn lengths(edits: &[Edit]) -> u64 {
+        edits.iter().fold(0, |lengths, edit| match edit {
+            Edit::Set(own, _) | Edit::Remove(own) => lengths | 1 << (own.as_str().len() % 64),
+            Edit::Append(..) => lengths,
+        })
     }
 
     /// What the edits add and do not take away again.

@@ -238,6 +238,7 @@ pub fn reply(
         );
     }
     x.tell_limits(false);
+    x.edits.settle();
     if sealed_bare(endpoint) {
         return bare(x, composed.answer);
     }

@@ -38,6 +38,7 @@ pub fn refusal(metrics: &Metrics, x: &mut Exchange, error: Error, accept: Option
         accept,
     };
     let mut reply = x.ctx.gateway.service.errors.reply(&error, asked);
+    x.edits.settle();
     Edits::apply(&x.edits.answer, &mut reply.headers);
     tell(x, &error);
     x.ctx.error = Some(error);
@@ -68,7 +69,8 @@ fn tell(x: &Exchange, error: &Error) {
 }
 
 /// An answer that is no refusal and no backend's, with what stages recorded.
-pub fn own(x: &Exchange, mut reply: Reply) -> Reply {
+pub fn own(x: &mut Exchange, mut reply: Reply) -> Reply {
+    x.edits.settle();
     Edits::apply(&x.edits.answer, &mut reply.headers);
     reply
 }

@@ -168,6 +168,7 @@ impl ProxyHttp for Proxy {
             head.insert_header(header::TRANSFER_ENCODING, framing)?;
         }
         x.tell_limits(false);
+        x.edits.settle();
         answer::edit(&mut head, &x.edits)?;
         head.set_version(response.version);
         *response = head;

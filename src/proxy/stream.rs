@@ -282,6 +282,7 @@ async fn relay(
     };
     let mut head = head.map_err(|error| Error::new(Reason::BackendInvalid, error.to_string()))?;
     x.tell_limits(false);
+    x.edits.settle();
     answer::edit(&mut head, &x.edits).map_err(|e| Error::new(Reason::Internal, e.to_string()))?;
     let status = incoming.status.as_u16();
     let bodyless = matches!(status, 204 | 304) || session.req_header().method == Method::HEAD;

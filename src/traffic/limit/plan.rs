@@ -5,6 +5,7 @@ use super::krakend::{Filling, Level};
 use super::rate::{Rate, Standing};
 use super::table::{Idle, Moment, Rule};
 use crate::gateway::charge::Taken;
+use crate::gateway::rate_fields::is_tighter;
 
 /// A plan: either limit may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,12 +184,6 @@ pub fn tighter(one: Seen, other: Option<Seen>) -> Seen {
         Some(other) if is_tighter(&other.standing, &one.standing) => other,
         _ => one,
     }
-}
-
-/// Whether one limit has less left than another, relative to their sizes.
-pub fn is_tighter(one: &Standing, than: &Standing) -> bool {
-    let share = |a: &Standing, b: &Standing| u128::from(a.remaining) * u128::from(b.limit);
-    share(one, than) < share(than, one)
 }
 
 const fn exhausted(span: Span, standing: Standing, wait: u64) -> Exhausted {

@@ -24,16 +24,7 @@ pub struct Rate {
     depth: u64,
 }
 
-/// How a bucket stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The size of the bucket in tokens.
-    pub limit: u64,
-    /// Whole tokens that are there.
-    pub remaining: u64,
-    /// Nanoseconds until it is full.
-    pub reset: u64,
-}
+pub use crate::gateway::rate_fields::Standing;
 
 /// A bucket that has not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

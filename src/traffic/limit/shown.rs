@@ -3,7 +3,7 @@
 
 use super::callers::Callers;
 use super::day::{self, Daily};
-use super::fields::{self, Before, Label};
+use super::fields::{Before, Label, Policies};
 use super::gate::{Crowd, Gate};
 use super::krakend::Shared;
 use super::plan::{Held, KrakendClients, Plan};
@@ -13,7 +13,6 @@ use super::tally::Tally;
 use crate::base::clock;
 use crate::gateway::rate_limit::RateLimit;
 use crate::gateway::stage::Edits;
-use http::HeaderValue;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +45,13 @@ pub struct Shown {
 #[derive(Clone, Debug)]
 pub struct Told {
     label: Label,
-    policy: HeaderValue,
+    policy: Policies,
 }
 
 impl Told {
     /// A limit under this label.
     pub fn of(label: Label) -> Option<Self> {
-        let policy = fields::policy([&label])?;
+        let policy = Policies::of([&label])?;
         Some(Self { label, policy })
     }
 }
@@ -192,17 +191,12 @@ impl RateLimit for Shown {
         };
         let standing = gate.standing(Moment::now());
         let (label, policy) = (&told.label, Some(&told.policy));
-        let tell = if refused {
-            fields::refused
+        let (of, before) = ((label, &standing), Before::Told(&told.policy));
+        if refused {
+            edits.limits.refused(of, policy, before);
         } else {
-            fields::passed
-        };
-        tell(
-            edits,
-            (label, &standing),
-            policy,
-            Before::Told(&told.policy),
-        );
+            edits.limits.passed(of, policy, before);
+        }
     }
 
     fn figures(&self) -> Value {

@@ -37,11 +37,15 @@ pub struct Moment {
 impl Moment {
     /// Now.
     pub fn now() -> Self {
-        let now = Instant::now();
-        let since = now.saturating_duration_since(clock::process_start());
+        Self::at(Instant::now())
+    }
+
+    /// One that is at hand.
+    pub fn at(moment: Instant) -> Self {
+        let ticks = clock::ticks_at(moment);
         Self {
-            ticks: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
-            wall: clock::since_epoch_at(now),
+            ticks,
+            wall: clock::wall_at(ticks),
         }
     }
 

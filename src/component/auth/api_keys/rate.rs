@@ -7,14 +7,13 @@ use crate::config::settings::Settings;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::rate_limit::RateLimits;
 use crate::gateway::stage::Edits;
-use crate::traffic::limit::fields::{self, Before, Label};
+use crate::traffic::limit::fields::{Before, Label, Policies};
 use crate::traffic::limit::gate::{Crowd, Size};
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::plan::{Cost, Plan};
 use crate::traffic::limit::rate::Rate;
 use crate::traffic::limit::shown::{Counted, Pace, Shown};
 use crate::traffic::limit::table::Moment;
-use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ pub(super) struct KeyRate {
     crowd: Crowd,
     cost: Cost,
     label: Label,
-    policy: Option<HeaderValue>,
+    policy: Option<Policies>,
     hits: Hits,
     native: bool,
     shown: Arc<Shown>,
@@ -77,7 +76,7 @@ pub(super) fn read(
         crowd,
         shown,
         cost: plan.cost(1.0),
-        policy: fields::policy([&label]),
+        policy: Policies::of([&label]),
         label,
         hits: Hits::new(
             metrics,
@@ -110,8 +109,8 @@ impl KeyRate {
             let told = (&self.label, &standing);
             let policy = self.policy.as_ref();
             match refused {
-                Some(_) => fields::refused(edits, told, policy, Before::Beside),
-                None => fields::passed(edits, told, policy, Before::Beside),
+                Some(_) => edits.limits.refused(told, policy, Before::Beside),
+                None => edits.limits.passed(told, policy, Before::Beside),
             }
         }
         match refused {

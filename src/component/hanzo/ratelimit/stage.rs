@@ -9,12 +9,11 @@ use crate::gateway::head::Head;
 use crate::gateway::identity::Identity;
 use crate::gateway::rate_limit::{RateLimit, RateLimits};
 use crate::gateway::stage::{Edits, Flow, HeadStage, Step};
-use crate::traffic::limit::fields::{self, Before, Label};
+use crate::traffic::limit::fields::{Before, Label, Policies};
 use crate::traffic::limit::gate::{Crowd, Gate};
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::plan::{Cost, Exhausted, Seen, Span};
 use crate::traffic::limit::table::Moment;
-use http::HeaderValue;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ pub(super) struct Global {
     gate: Arc<Gate>,
     cost: Cost,
     label: Label,
-    policy: Option<HeaderValue>,
+    policy: Option<Policies>,
     hits: Hits,
     shown: Arc<dyn RateLimit>,
 }
@@ -33,7 +32,7 @@ impl Global {
         let label = Label::bucket("global", gate.rate());
         Self {
             cost: gate.cost(1.0),
-            policy: fields::policy([&label]),
+            policy: Policies::of([&label]),
             hits: Hits::new(&env.metrics, Reason::GlobalRateExceeded, "global", ""),
             shown: read::shown(&gate, "global", ""),
             gate,
@@ -53,16 +52,19 @@ impl HeadStage for Global {
         edits: &'a mut Edits,
         ctx: &'a mut Ctx,
     ) -> Step<'a> {
-        let at = Moment::now();
+        // In front of all that a request may wait for.
+        let at = Moment::at(ctx.started);
         let policy = self.policy.as_ref();
         match self.gate.take(at, self.cost) {
             Ok(standing) => {
-                fields::passed(edits, (&self.label, &standing), policy, Before::Beside);
+                edits
+                    .limits
+                    .passed((&self.label, &standing), policy, Before::Beside);
                 Step::NEXT
             }
             Err(empty) => {
                 let told = (&self.label, &empty.standing);
-                fields::refused(edits, told, policy, Before::Beside);
+                edits.limits.refused(told, policy, Before::Beside);
                 Step::Now(Err(self.hits.hit(ctx, at.ticks, empty.wait)))
             }
         }
@@ -75,7 +77,9 @@ impl HeadStage for Global {
     fn tell(&self, _: &dyn Head, edits: &mut Edits, _: &Ctx) {
         let standing = self.gate.standing(Moment::now());
         let told = (&self.label, &standing);
-        fields::passed(edits, told, self.policy.as_ref(), Before::Beside);
+        edits
+            .limits
+            .passed(told, self.policy.as_ref(), Before::Beside);
     }
 }
 
@@ -86,9 +90,9 @@ pub(super) struct Callers {
     plans: Box<[Here]>,
     own: Option<Limit>,
     /// What [`Global`] told, which is part of what is told here.
-    told: Option<HeaderValue>,
+    told: Option<Policies>,
     /// The policies where there is no plan.
-    policy: Option<HeaderValue>,
+    policy: Option<Policies>,
     shown: RateLimits,
 }
 
@@ -103,7 +107,7 @@ struct Limit {
 /// A plan at this endpoint.
 struct Here {
     cost: Cost,
-    policy: Option<HeaderValue>,
+    policy: Option<Policies>,
     rate: Hits,
     day: Hits,
 }
@@ -155,14 +159,14 @@ impl Callers {
         };
         let here = |tier: &Tier| Here {
             cost: tier.crowd.plan().cost(tokens),
-            policy: fields::policy(before().chain(&tier.rate).chain(&tier.day)),
+            policy: Policies::of(before().chain(&tier.rate).chain(&tier.day)),
             rate: hits(Reason::TierMinuteExhausted, "tier"),
             day: hits(Reason::TierDayExhausted, "tier"),
         };
         Some(Self {
             plans: tiers.iter().map(here).collect(),
-            told: fields::policy(&global),
-            policy: fields::policy(before()),
+            told: Policies::of(&global),
+            policy: Policies::of(before()),
             own: limit,
             service,
             shown,
@@ -182,7 +186,9 @@ impl Callers {
         if let Some(own) = &self.own
             && let Err(empty) = own.gate.peek(at, own.cost)
         {
-            fields::refused(edits, (&own.label, &empty.standing), policy, before);
+            edits
+                .limits
+                .refused((&own.label, &empty.standing), policy, before);
             return Err(own.hits.hit(ctx, at.ticks, empty.wait));
         }
         let mut charged = None;
@@ -192,7 +198,7 @@ impl Callers {
                 Ok(seen) => {
                     let told = seen.and_then(|seen| tier.told(seen));
                     if let Some((label, seen)) = told {
-                        fields::passed(edits, (label, &seen.standing), policy, before);
+                        edits.limits.passed((label, &seen.standing), policy, before);
                     }
                     charged = Some(Charged {
                         crowd: &tier.crowd,
@@ -213,7 +219,7 @@ impl Callers {
     fn take_own(
         &self,
         charged: Option<&Charged<'_>>,
-        (edits, policy): (&mut Edits, Option<&HeaderValue>),
+        (edits, policy): (&mut Edits, Option<&Policies>),
         ctx: &Ctx,
         at: Moment,
     ) -> Result<(), Error> {
@@ -227,14 +233,16 @@ impl Callers {
         let before = told.map_or(Before::Beside, Before::Told);
         match own.gate.take(at, own.cost) {
             Ok(standing) => {
-                fields::passed(edits, (&own.label, &standing), policy, before);
+                edits.limits.passed((&own.label, &standing), policy, before);
                 Ok(())
             }
             Err(empty) => {
                 if let Some(charged) = charged {
                     charged.crowd.give_back(charged.key, charged.cost);
                 }
-                fields::refused(edits, (&own.label, &empty.standing), policy, before);
+                edits
+                    .limits
+                    .refused((&own.label, &empty.standing), policy, before);
                 Err(own.hits.hit(ctx, at.ticks, empty.wait))
             }
         }
@@ -251,7 +259,7 @@ impl Callers {
         let before = self.told.as_ref().map_or(Before::Beside, Before::Told);
         if let Some((label, seen)) = tier.told(refused.seen) {
             let told = (label, &seen.standing);
-            fields::refused(edits, told, here.policy.as_ref(), before);
+            edits.limits.refused(told, here.policy.as_ref(), before);
         }
         let hits = match refused.seen.span {
             Span::Rate => &here.rate,
@@ -291,13 +299,13 @@ impl HeadStage for Callers {
             let peek = |kind, name: &[u8]| tier.crowd.peek(kind, name, at);
             let seen = service.name((identity, ctx.client), peek);
             if let Some((label, seen)) = seen.and_then(|seen| tier.told(seen)) {
-                fields::passed(edits, (label, &seen.standing), policy, before);
+                edits.limits.passed((label, &seen.standing), policy, before);
                 before = policy.map_or(before, Before::Told);
             }
         }
         if let Some(own) = &self.own {
             let standing = own.gate.standing(at);
-            fields::passed(edits, (&own.label, &standing), policy, before);
+            edits.limits.passed((&own.label, &standing), policy, before);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::gateway::rate_limit::{RateLimit, RateLimits};
 use crate::gateway::stage::Edits;
 use crate::gateway::task::Task;
 use crate::traffic::limit::callers::{CLEANUP, Callers, SHARDS};
-use crate::traffic::limit::fields::{self, Before, Label};
+use crate::traffic::limit::fields::{Before, Label, Policies};
 use crate::traffic::limit::gate::{Crowd, Gate, Share, Size};
 use crate::traffic::limit::hits::Hits;
 use crate::traffic::limit::krakend::{Filling, Shared};
@@ -20,7 +20,6 @@ use crate::traffic::limit::rate::{Empty, Rate, Standing};
 use crate::traffic::limit::shared::store::Store;
 use crate::traffic::limit::shown::{Counted, Pace, Shown};
 use crate::traffic::limit::table::{MOST, Moment, Table};
-use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,7 +170,7 @@ pub(super) struct Limiter {
     whole: bool,
     all: Option<All>,
     each: Option<(Who, Each)>,
-    policy: Option<HeaderValue>,
+    policy: Option<Policies>,
     all_hits: Hits,
     each_hits: Hits,
     shown: RateLimits,
@@ -220,7 +219,7 @@ impl Limiter {
         if let Some((_, Each::Native(_, _, label))) = &each {
             labels.push(label);
         }
-        let policy = fields::policy(labels);
+        let policy = Policies::of(labels);
         let hits = |reason, level| Hits::new(&env.metrics, reason, level, scope.endpoint);
         Some(Self {
             whole: scope.at.is_empty(),
@@ -246,11 +245,13 @@ impl Limiter {
         if let Some((who, Each::Native(crowd, _, label))) = &self.each
             && let Some(Some(seen)) = who.ask(head, ctx, |kind, name| crowd.peek(kind, name, at))
         {
-            fields::passed(edits, (label, &seen.standing), policy, before);
+            edits.limits.passed((label, &seen.standing), policy, before);
             before = self.policy.as_ref().map_or(before, Before::Told);
         }
         if let Some(All::Native(gate, _, label)) = &self.all {
-            fields::passed(edits, (label, &gate.standing(at)), policy, before);
+            edits
+                .limits
+                .passed((label, &gate.standing(at)), policy, before);
         }
     }
 
@@ -321,8 +322,7 @@ impl Limiter {
             Some(All::Krakend(_)) => Err(self.all_hits.hit(ctx, at.ticks, 0)),
             Some(All::Native(gate, cost, label)) => match gate.take(at, *cost) {
                 Ok(standing) => {
-                    fields::passed(
-                        edits,
+                    edits.limits.passed(
                         (label, &standing),
                         self.policy.as_ref(),
                         self.before(taken),
@@ -372,20 +372,26 @@ impl Limiter {
                         ..Standing::default()
                     };
                     let told = (label, &standing);
-                    fields::refused(edits, told, self.policy.as_ref(), Before::Beside);
+                    edits
+                        .limits
+                        .refused(told, self.policy.as_ref(), Before::Beside);
                     return Err(self.each_hits.hit(ctx, at.ticks, 0));
                 };
                 match taken {
                     Ok(seen) => {
                         if let Some(seen) = seen {
                             let told = (label, &seen.standing);
-                            fields::passed(edits, told, self.policy.as_ref(), Before::Beside);
+                            edits
+                                .limits
+                                .passed(told, self.policy.as_ref(), Before::Beside);
                         }
                         Ok(Some(key))
                     }
                     Err(refused) => {
                         let told = (label, &refused.seen.standing);
-                        fields::refused(edits, told, self.policy.as_ref(), Before::Beside);
+                        edits
+                            .limits
+                            .refused(told, self.policy.as_ref(), Before::Beside);
                         Err(self.each_hits.hit(ctx, at.ticks, refused.wait))
                     }
                 }
@@ -409,7 +415,7 @@ impl Limiter {
         (ctx, at): (&Ctx, Moment),
     ) -> Error {
         let told = (label, &empty.standing);
-        fields::refused(edits, told, self.policy.as_ref(), before);
+        edits.limits.refused(told, self.policy.as_ref(), before);
         self.all_hits.hit(ctx, at.ticks, empty.wait)
     }
 }
