@@ -14,7 +14,7 @@ use crate::edge::wire::{self, Written};
 use crate::gateway::gate::{Caller, Passage};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::HeadInfo;
-use crate::gateway::retry::{Failure, Retry};
+use crate::gateway::retry::{Answer, Failure, Retry};
 use crate::gateway::snapshot::{Backend, Compose, Endpoint, Gateway, Plan};
 use crate::gateway::stage::Called;
 use crate::net::io::Conn;
@@ -562,10 +562,13 @@ impl Again<'_> {
         if !self.retry.statuses.contains(&status) {
             return false;
         }
-        let repeatable = self.repeatable && (self.others || !says_when_to_return(head));
-        self.wait = self
-            .retry
-            .after_status(self.tries, status, repeatable, self.left());
+        let answer = Answer {
+            status,
+            waits: says_when_to_return(head),
+            elsewhere: self.others,
+            repeatable: self.repeatable,
+        };
+        self.wait = self.retry.after_answer(self.tries, answer, self.left());
         self.wait.is_some()
     }
 

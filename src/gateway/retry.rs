@@ -33,6 +33,19 @@ pub struct Failure<'e> {
     pub repeatable: bool,
 }
 
+/// What is known of a call that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Whether it says when to come back: it has a `Retry-After`.
+    pub waits: bool,
+    /// Whether the backend has a host that was not asked.
+    pub elsewhere: bool,
+    /// Whether the call may be sent twice.
+    pub repeatable: bool,
+}
+
 impl Retry {
     /// How long to wait before a call is made again, if it is; `tries` were made, and this much time is `left` for the
     /// next one. Takes its part of the budget.
@@ -47,16 +60,16 @@ impl Retry {
         may.then(|| self.again(tries, left)).flatten()
     }
 
-    /// The same for an answer with this status. A backend that says when to come back (`Retry-After`) and has no other
-    /// host is not asked again before: to its caller that is not `repeatable`.
-    pub fn after_status(
+    /// The same for an answer. A backend that says when to come back and has no other host is not asked again before.
+    pub fn after_answer(
         &self,
         tries: u32,
-        status: u16,
-        repeatable: bool,
+        answer: Answer,
         left: Option<Duration>,
     ) -> Option<Duration> {
-        let may = repeatable && self.statuses.contains(&status);
+        let may = answer.repeatable
+            && self.statuses.contains(&answer.status)
+            && (answer.elsewhere || !answer.waits);
         may.then(|| self.again(tries, left)).flatten()
     }
 
@@ -248,9 +261,22 @@ mod tests {
             assert_eq!(found, again, "{reason:?} {try_timeout:?} {repeatable}");
         }
         let retry = retry(&[503], None);
-        assert!(retry.after_status(1, 503, true, None).is_some());
-        assert!(retry.after_status(1, 503, false, None).is_none());
-        assert!(retry.after_status(1, 500, true, None).is_none());
+        for (status, waits, elsewhere, repeatable, again) in [
+            (503, false, false, true, true),
+            (503, false, true, false, false),
+            (500, false, true, true, false),
+            (503, true, true, true, true),
+            (503, true, false, true, false),
+        ] {
+            let answer = Answer {
+                status,
+                waits,
+                elsewhere,
+                repeatable,
+            };
+            let found = retry.after_answer(1, answer, None).is_some();
+            assert_eq!(found, again, "{answer:?}");
+        }
     }
 
     #[test]
@@ -276,7 +302,13 @@ mod tests {
             repeatable: true,
         };
         assert_eq!(retry.after(1, failure, short), None);
-        assert_eq!(retry.after_status(1, 503, true, short), None);
+        let answer = Answer {
+            status: 503,
+            waits: false,
+            elsewhere: true,
+            repeatable: true,
+        };
+        assert_eq!(retry.after_answer(1, answer, short), None);
         assert_eq!(retry.after(1, failure, Some(Duration::ZERO)), None);
         assert_eq!(retry.budget.used(), (0, 0));
         let long = Some(Duration::from_secs(1));

@@ -6,7 +6,7 @@
 use crate::base::{Dialect, Error, Reason};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::gate::Passage;
-use crate::gateway::retry::Failure;
+use crate::gateway::retry::{Answer, Failure};
 use crate::gateway::snapshot::{Backend, Hosts};
 use crate::net::balance::Seat;
 use crate::net::balance::regions::Going;
@@ -160,11 +160,13 @@ pub async fn exchange(
             retry,
         ) {
             (Ok(mut sent), Some(retry)) => {
-                let status = sent.incoming.status.as_u16();
-                let waits = sent.incoming.headers.contains_key(header::RETRY_AFTER);
-                let repeatable = repeatable && (!waits || backend.hosts.has_others(tried));
-                let Some(wait) = retry.after_status(tries, status, repeatable, deadline.left())
-                else {
+                let answer = Answer {
+                    status: sent.incoming.status.as_u16(),
+                    waits: sent.incoming.headers.contains_key(header::RETRY_AFTER),
+                    elsewhere: backend.hosts.has_others(tried),
+                    repeatable,
+                };
+                let Some(wait) = retry.after_answer(tries, answer, deadline.left()) else {
                     if short.is_some() {
                         sent.incoming.set_deadline(deadline);
                     }

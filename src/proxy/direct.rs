@@ -4,7 +4,7 @@
 use crate::base::{Error, Reason};
 use crate::gateway::gate::Passage;
 use crate::gateway::head::{BodySize, Head};
-use crate::gateway::retry::Failure;
+use crate::gateway::retry::{Answer, Failure};
 use crate::gateway::snapshot::{Backend, Endpoint};
 use crate::net::client::Written;
 use crate::net::{Client, Deadline, Incoming, NetError, Target, Tried};
@@ -99,10 +99,13 @@ pub async fn exchange(
             .map_err(|error| Error::from(error.wrap(&backend.method, &seat.target().url(&path))));
         let wait = retry.and_then(|retry| match &answer {
             Ok(incoming) => {
-                let status = incoming.status.as_u16();
-                let waits = incoming.headers.contains_key(header::RETRY_AFTER);
-                let repeatable = repeatable && (!waits || backend.hosts.has_others(tried));
-                retry.after_status(tries, status, repeatable, deadline.left())
+                let answer = Answer {
+                    status: incoming.status.as_u16(),
+                    waits: incoming.headers.contains_key(header::RETRY_AFTER),
+                    elsewhere: backend.hosts.has_others(tried),
+                    repeatable,
+                };
+                retry.after_answer(tries, answer, deadline.left())
             }
             Err(error) => retry.after(tries, Failure { error, repeatable }, deadline.left()),
         });

@@ -81,12 +81,15 @@ fn names(s: &mut Settings<'_>) -> Vec<String> {
 }
 
 /// What is listed under a key, each with its place; a single text is a list of one.
+fn listed(s: &mut Settings<'_>, key: &str) -> Vec<Listed> {
+    let all = s.located_strings(key).into_iter();
+    all.map(|(pointer, text)| Listed { text, pointer })
+        .collect()
+}
+
+/// The hosts that are listed under a key.
 fn located(s: &mut Settings<'_>, key: &str) -> Vec<Listed> {
-    let all: Vec<Listed> = s
-        .located_strings(key)
-        .into_iter()
-        .map(|(pointer, text)| Listed { text, pointer })
-        .collect();
+    let all = listed(s, key);
     if all.is_empty() || all.len() > MOST {
         let message = format!("\"{key}\" lists {} hosts", all.len());
         let hint = format!("write from 1 to {MOST}, such as [\"http://us-1.example:8080\"]");
@@ -122,22 +125,14 @@ fn region(s: &mut Settings<'_>) -> Option<String> {
 
 fn failover(s: &mut Settings<'_>) -> Option<Failover> {
     if !s.value("failover")?.is_object() {
-        let list = s.located_strings("failover");
-        let list = list.into_iter();
-        return Some(Failover::List(
-            list.map(|(pointer, text)| Listed { text, pointer })
-                .collect(),
-        ));
+        return Some(Failover::List(listed(s, "failover")));
     }
     let mut all = s.object("failover")?;
     let orders = names(&mut all).into_iter().map(|from| {
-        let list = all.located_strings(&from).into_iter();
-        let list = list.map(|(pointer, text)| Listed { text, pointer });
-        let list: Vec<Listed> = list.collect();
+        let list = listed(&mut all, &from);
         (from, list)
     });
-    let orders = orders.collect();
-    Some(Failover::Each(orders))
+    Some(Failover::Each(orders.collect()))
 }
 
 fn thresholds(s: &mut Settings<'_>) -> WrittenThresholds {
