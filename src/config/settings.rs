@@ -129,9 +129,18 @@ impl<'a> Settings<'a> {
         self.bool(key).unwrap_or(default)
     }
 
-    /// A whole number.
+    /// A whole number; a part of one is cut off, as KrakenD does, and warned of.
     pub fn int(&mut self, key: &str) -> Option<i64> {
-        self.read(key, weak::int)
+        let int = self.read(key, weak::int)?;
+        let written = self.value(key).and_then(Value::as_f64);
+        if let Some(written) = written.filter(|written| written.fract() != 0.0) {
+            let message = format!(
+                "'{}' is {written} and is read as {int}",
+                go_path(&self.pointer_of(key))
+            );
+            self.warn(key, Code::OutOfRange, message);
+        }
+        Some(int)
     }
 
     /// A whole number, or a default.
@@ -412,6 +421,17 @@ mod tests {
             assert_eq!(s.pointer_of("on"), "/x/ON");
         });
         assert_eq!(problems, []);
+    }
+
+    #[test]
+    fn warns_of_numbers_that_are_cut_to_whole_ones() {
+        let value = json!({"a": 1.5, "b": 2.0, "c": -0.5, "d": 3});
+        let (_, problems) = with(&value, |s| {
+            let read = ["a", "b", "c", "d"].map(|key| s.int(key));
+            assert_eq!(read, [Some(1), Some(2), Some(0), Some(3)]);
+        });
+        let at = |key: &str| (Code::OutOfRange, format!("/x/{key}"));
+        assert_eq!(problems, [at("a"), at("c")]);
     }
 
     #[test]
