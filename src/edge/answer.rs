@@ -128,11 +128,7 @@ fn push_final(
         push_field(out, name.as_str(), value.as_bytes());
     }
     if let Some(limits) = edits.limits {
-        limits.write(|(_, spelled), value| {
-            for part in [spelled, ": "].iter().chain(value).chain(&["\r\n"]) {
-                out.extend_from_slice(part.as_bytes());
-            }
-        });
+        limits.append_to(out);
     }
     if !dated && edits.spare(header::DATE.as_str()) {
         push_field(out, "date", get_cached_date().as_bytes());

@@ -9,12 +9,16 @@ use crate::gateway::stage::Edit;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
-/// The names, small and as they are spelled on the wire.
-const LIMIT: (&str, &str) = ("x-ratelimit-limit", "X-Ratelimit-Limit");
-const REMAINING: (&str, &str) = ("x-ratelimit-remaining", "X-Ratelimit-Remaining");
-const RESET: (&str, &str) = ("x-ratelimit-reset", "X-Ratelimit-Reset");
-const POLICY: (&str, &str) = ("ratelimit-policy", "Ratelimit-Policy");
-const RATELIMIT: (&str, &str) = ("ratelimit", "Ratelimit");
+/// The size of the bucket.
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+/// What is left in it.
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// Seconds until it is full.
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// All limits of the route.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// How the told one stands.
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Nanoseconds of one.
 const SECOND: u64 = 1_000_000_000;
@@ -47,12 +51,18 @@ struct Words {
     head: Box<str>,
     /// `"name";q=10;w=60`
     item: Box<str>,
+    /// Of the lines of a head what stands in front of what remains,
+    first: Box<str>,
+    /// and what stands there the second time.
+    second: Box<str>,
 }
 
 impl Label {
-    /// A limit of this word of ours: so many requests in so many seconds.
+    /// A limit of this word, one of ours and so a token: so many requests in so many seconds.
     pub fn new(word: &str, quota: u64, window: u64) -> Self {
         Self(Arc::new(Words {
+            first: format!("X-Ratelimit-Limit: {quota}\r\nX-Ratelimit-Remaining: ").into(),
+            second: format!("\r\nRatelimit: \"{word}\";r=").into(),
             quota: quota.to_string().into(),
             head: format!("\"{word}\";r=").into(),
             item: format!("\"{word}\";q={quota};w={window}").into(),
@@ -60,9 +70,12 @@ impl Label {
     }
 }
 
-/// What limits allow, in the words of `RateLimit-Policy`.
+/// What limits allow, in the words of `RateLimit-Policy`: a whole line of a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policies(Arc<HeaderValue>);
+pub struct Policies(Arc<str>);
+
+/// What stands around the value of such a line.
+const LINE: (&str, &str) = ("Ratelimit-Policy: ", "\r\n");
 
 impl Policies {
     /// That of several limits; `None` for none.
@@ -71,8 +84,13 @@ impl Policies {
         if items.is_empty() {
             return None;
         }
-        let value = HeaderValue::from_str(&items.join(", ")).ok()?;
-        Some(Self(Arc::new(value)))
+        let line = format!("{}{}{}", LINE.0, items.join(", "), LINE.1);
+        Some(Self(line.into()))
+    }
+
+    fn value(&self) -> &str {
+        let value = self.0.strip_prefix(LINE.0).unwrap_or_default();
+        value.strip_suffix(LINE.1).unwrap_or_default()
     }
 }
 
@@ -153,33 +171,43 @@ impl RateFields {
 
     /// Whether a backend's field of this name, in any case, gives way to what is told here.
     pub fn clears(&self, name: &str) -> bool {
-        // Few fields have such a first letter.
-        matches!(name.as_bytes().first(), Some(b'x' | b'X' | b'r' | b'R')) && self.replaces(name)
+        // Few fields have such a length and first letter.
+        matches!(name.len(), 9 | 16 | 17 | 21)
+            && matches!(name.as_bytes().first(), Some(b'x' | b'X' | b'r' | b'R'))
+            && self.replaces(name)
     }
 
     fn replaces(&self, name: &str) -> bool {
-        let is = |one: &(&str, &str)| one.0.eq_ignore_ascii_case(name);
+        let is = |one: &HeaderName| one.as_str().eq_ignore_ascii_case(name);
         self.told.is_some() && [LIMIT, REMAINING, RESET, RATELIMIT].iter().any(is)
             || self.policy.is_some() && is(&POLICY)
     }
 
-    /// Calls `put` with every field: its name in small letters and as it is spelled on the wire, and the parts of its
-    /// value.
-    pub fn write(&self, mut put: impl FnMut((&'static str, &'static str), &[&str])) {
+    /// Appends it to a head on the wire.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
         for policy in self.policies() {
-            put(POLICY, &[policy.0.to_str().unwrap_or_default()]);
+            out.extend_from_slice(policy.0.as_bytes());
         }
         let Some((label, standing)) = &self.told else {
             return;
         };
-        let words = &*label.0;
         let (mut left, mut wait) = (itoa::Buffer::new(), itoa::Buffer::new());
         let left = left.format(standing.remaining);
         let wait = wait.format(standing.reset.div_ceil(SECOND));
-        put(LIMIT, &[&words.quota]);
-        put(REMAINING, &[left]);
-        put(RESET, &[wait]);
-        put(RATELIMIT, &[&words.head, left, ";t=", wait]);
+        let Words { first, second, .. } = &*label.0;
+        for part in [
+            first,
+            left,
+            "\r\nX-Ratelimit-Reset: ",
+            wait,
+            second,
+            left,
+            ";t=",
+            wait,
+            "\r\n",
+        ] {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
 
     /// Makes edits of it, in the place of those of before.
@@ -192,19 +220,27 @@ impl RateFields {
                 !matches!(edit, Edit::Set(name, _) | Edit::Append(name, _) if self.replaces(name.as_str()))
             });
         }
-        let mut policies = 0;
-        self.write(|(name, _), value| {
-            let Ok(value) = HeaderValue::from_str(&value.concat()) else {
-                return;
-            };
-            let own = HeaderName::from_static(name);
-            policies += usize::from(name == POLICY.0);
-            edits.push(if name == POLICY.0 && policies > 1 {
-                Edit::Append(own, value)
-            } else {
-                Edit::Set(own, value)
-            });
-        });
+        let mut add = |edit: fn(HeaderName, HeaderValue) -> Edit, name, value: &str| {
+            edits.extend(HeaderValue::from_str(value).map(|value| edit(name, value)));
+        };
+        for (at, policy) in self.policies().enumerate() {
+            let edit = if at == 0 { Edit::Set } else { Edit::Append };
+            add(edit, POLICY, policy.value());
+        }
+        let Some((label, standing)) = &self.told else {
+            return;
+        };
+        let Standing { remaining, .. } = standing;
+        let reset = standing.reset.div_ceil(SECOND);
+        let Words { quota, head, .. } = &*label.0;
+        add(Edit::Set, LIMIT, quota);
+        add(Edit::Set, REMAINING, &remaining.to_string());
+        add(Edit::Set, RESET, &reset.to_string());
+        add(
+            Edit::Set,
+            RATELIMIT,
+            &format!("{head}{remaining};t={reset}"),
+        );
     }
 }
 
@@ -226,10 +262,7 @@ mod tests {
             limits: fields.clone(),
             ..Edits::default()
         };
-        let mut out = vec![(
-            HeaderName::from_static(LIMIT.0),
-            HeaderValue::from_static("of the backend"),
-        )];
+        let mut out = vec![(LIMIT, HeaderValue::from_static("of the backend"))];
         // However often it is settled.
         edits.settle();
         edits.settle();
@@ -263,15 +296,20 @@ mod tests {
             "x-ratelimit-reset: 1",
         ];
         assert_eq!(lines(&fields), told);
+        let mut head = Vec::new();
+        fields.append_to(&mut head);
+        let head = String::from_utf8(head).unwrap();
         let mut written = Vec::new();
-        fields.write(|(name, spelled), value| {
-            assert!(name.eq_ignore_ascii_case(spelled) && fields.clears(spelled));
-            assert_eq!(crate::base::field::canonical(name), spelled);
-            written.push(format!("{name}: {}", value.concat()));
-        });
+        for line in head.strip_suffix("\r\n").unwrap().split("\r\n") {
+            let (name, value) = line.split_once(": ").unwrap();
+            assert!(fields.clears(name));
+            assert_eq!(crate::base::field::canonical(name), name);
+            written.push(format!("{}: {value}", name.to_ascii_lowercase()));
+        }
         written.sort();
         assert_eq!(written, told);
-        assert!(!fields.clears("x-request-id") && !RateFields::default().clears(LIMIT.0));
+        assert!(!fields.clears("x-request-id"));
+        assert!(!RateFields::default().clears(LIMIT.as_str()));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
 /// Callers that may wait for the store.
-pub(super) const WAITING: usize = 1 << 16;
+pub(super) const WAITING: usize = 1 << 15;
 /// How often a gateway says that it is there.
 const BEAT: Duration = Duration::from_secs(2);
 /// Who was silent for so many seconds is not counted.
