@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::judge::{Sums, judge};
+use super::judge::{REFUSED, Sums, judge};
 use super::play::{Heard, Reply, play};
 use super::recorder::Recorder;
 use super::script::{End, Script};
@@ -155,7 +155,7 @@ fn forgotten(script: &Script, first: &[Reply], second: &[Reply]) -> bool {
     let rest = more.get(fewer.len()..).unwrap_or_default();
     script.shapes.contains(&"cut off")
         && fewer.len() >= script.whole.len()
-        && matches!(rest, [last] if last.close && last.status == 400)
+        && matches!(rest, [last] if last.close && REFUSED.contains(&last.status))
 }
 
 /// Whether one of the two may have gone on where the other closed: behind a chunked request with more sent at

@@ -5,7 +5,7 @@ use super::script::{End, Script};
 use super::strict;
 
 /// What a request that the gateway cannot read may be answered with.
-const REFUSED: [u16; 6] = [400, 408, 413, 414, 431, 501];
+pub(crate) const REFUSED: [u16; 6] = [400, 408, 413, 414, 431, 501];
 /// What a request that can be read may be answered with besides 200: it is over a limit, or for no endpoint.
 const UNSERVED: [u16; 12] = [204, 301, 307, 308, 400, 404, 405, 413, 414, 417, 431, 501];
 
