@@ -8,6 +8,7 @@ use crate::body::json::decode;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::json;
+use std::time::Duration;
 
 fn request() -> Request {
     let field = |name: &'static str, value: &'static str| {
@@ -172,5 +173,18 @@ fn the_first_expression_that_does_not_hold_ends_it() {
 fn now_is_local_time_without_zeros_at_its_end() {
     let now = super::time::now();
     assert!(super::time::parse(&now).is_ok(), "{now}");
-    assert!(!now.contains(".0"), "{now}");
+    for (millis, fraction) in [
+        (0, None),
+        (5, Some("005")),
+        (50, Some("05")),
+        (500, Some("5")),
+        (123, Some("123")),
+    ] {
+        let text = super::time::local(Duration::from_millis(1_700_000_000_000 + millis));
+        let written = text.split_once('.').map(|(_, rest)| {
+            let digits = rest.find(|c: char| !c.is_ascii_digit());
+            rest.split_at(digits.unwrap()).0
+        });
+        assert_eq!(written, fraction, "{text}");
+    }
 }

@@ -8,6 +8,7 @@ use chrono::{
     DateTime, Datelike, FixedOffset, Local, Offset, SecondsFormat, TimeDelta, TimeZone, Timelike,
     Utc,
 };
+use std::time::Duration;
 
 /// The type's name.
 pub(super) const TIMESTAMP: &str = "google.protobuf.Timestamp";
@@ -22,7 +23,11 @@ pub(super) type Time = DateTime<FixedOffset>;
 
 /// `now`: local time as KrakenD writes it, to the millisecond, without zeros at its end.
 pub(super) fn now() -> String {
-    let since = clock::since_epoch();
+    local(clock::since_epoch())
+}
+
+/// A moment, counted from the epoch, in that way.
+pub(super) fn local(since: Duration) -> String {
     let seconds = i64::try_from(since.as_secs()).unwrap_or(0);
     let moment = Utc
         .timestamp_opt(seconds, since.subsec_nanos())
