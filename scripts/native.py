@@ -5,8 +5,9 @@ must be one that a row explains.
     native.py LOG LIST
 
 LOG is what the differential suite printed with -v in the native dialect, LIST names the differences that the
-rules below do not explain by themselves, one a line: case, request, member, row. Ends with 1 when a difference
-is not explained, or when the list names one that is not there any more."""
+rules below do not explain by themselves, one a line: case, request, member, row, and "sometimes" for one that is
+a matter of time. Ends with 1 when a difference is not explained, or when the list names one that is not there any
+more."""
 
 import json
 import re
@@ -79,11 +80,13 @@ def same_but_for_fields(text):
 
 def main():
     log, listed = sys.argv[1:3]
-    known = {}
+    known, sometimes = {}, set()
     for line in open(listed, encoding="utf-8"):
         words = line.split("#")[0].split()
         if words:
             known[tuple(words[:3])] = words[3]
+            if words[4:] == ["sometimes"]:
+                sometimes.add(tuple(words[:3]))
     counts, strange, seen = {}, [], set()
     for (case, request), members in differences(log).items():
         whole = "".join(f"{member}: {text}" for member, text in members).replace("\\", "")
@@ -97,7 +100,7 @@ def main():
                 strange.append(f"{case} {request} {member}: {text[:200]}")
             else:
                 counts[why] = counts.get(why, 0) + 1
-    gone = [" ".join(place) for place in known if place not in seen]
+    gone = [" ".join(place) for place in known if place not in seen | sometimes]
     for why in sorted(counts):
         print(f"{counts[why]:5} {why}")
     for line in strange:

@@ -54,19 +54,21 @@ if [ ${#only[@]} -eq 0 ]; then
   exit 2
 fi
 
-# A free port with its neighbour free too: the differential runner takes both.
+# Free ports, each with its neighbour free too, as the differential runner takes both. Not of those that the system
+# gives to connections: one of these may be taken between now and its use.
 ports=$(python3 - <<'PYTHON'
-import socket
+import random, socket
 
+lowest = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
 taken, ports = [], []
 while len(ports) < 3:
+    port = random.randrange(max(1024, lowest - 16384), max(1026, lowest - 1))
     first, second = socket.socket(), socket.socket()
     taken += [first, second]
-    first.bind(("127.0.0.1", 0))
-    port = first.getsockname()[1]
     try:
+        first.bind(("127.0.0.1", port))
         second.bind(("127.0.0.1", port + 1))
-    except (OSError, OverflowError):
+    except OSError:
         continue
     ports.append(port)
 print(*ports)
