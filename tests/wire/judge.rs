@@ -54,9 +54,20 @@ pub(crate) fn key(target: &str) -> String {
         let length = 2 + connection + request;
         (connection > 0 && request > 0).then(|| segment.get(..length).map(str::to_owned))?
     };
-    // A quote is encoded on its way, and would end the text of an answer; a query stays behind.
-    let path = target.split('?').next().unwrap_or_default();
-    let whole = || path.replace("%22", "").replace('"', "");
+    // What is encoded may be so or not behind the gateway, and a query stays behind; a quote would end the text of an
+    // answer.
+    let whole = || {
+        let path = target.split('?').next().unwrap_or_default();
+        let decoded = hanzo_gateway::gateway::path::decode(path.as_bytes());
+        let plain = |byte: &&u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
+        let bytes = decoded.as_deref().unwrap_or(path.as_bytes());
+        bytes
+            .iter()
+            .filter(plain)
+            .copied()
+            .map(char::from)
+            .collect()
+    };
     target.split('/').find_map(mark).unwrap_or_else(whole)
 }
 
