@@ -1,9 +1,10 @@
 //! The state of many callers: keyed by a hash, bounded in number, each shard behind a lock that is held for some
 //! fifty nanoseconds.
 //!
-//! A caller is known here by 128 bits of a hash whose key this process drew at random: no address and no API key
-//! stands in memory, and nobody outside can make two callers meet. What the callers are allowed stands once, in the
-//! [`Rule`], and not beside each of them.
+//! A caller is known here by a hash whose key this process drew at random: no address and no API key stands in memory,
+//! and nobody outside can make two callers meet. Half of its 128 bits choose the shard, the other half is what is kept:
+//! that any two of a million meet is less likely than one in ten thousand million. What the callers are allowed stands
+//! once, in the [`Rule`], and not beside each of them.
 //!
 //! Differs from KrakenD: the number is bounded. Who may be forgotten is for the rule to say. The native rules let go
 //! of callers who stand as if they had never come, so forgetting gives nobody anything. When a shard is full of others,
@@ -93,7 +94,7 @@ pub struct Table<R: Rule> {
 }
 
 struct Shard<S> {
-    callers: HashMap<u128, S, BuildHasherDefault<Low>>,
+    callers: HashMap<u64, S, BuildHasherDefault<Low>>,
     /// Whom there is no room for.
     beyond: Option<S>,
     /// When it makes sense to look for callers to forget again.
@@ -149,7 +150,8 @@ impl<R: Rule> Table<R> {
     /// Works on the state of a caller, who need not have come before.
     pub fn with<T>(&self, key: u128, at: Moment, work: impl FnOnce(&R, &mut R::State) -> T) -> T {
         let mut shard = self.shard(key);
-        if let Some(state) = shard.callers.get_mut(&key) {
+        let place = place(key);
+        if let Some(state) = shard.callers.get_mut(&place) {
             return work(&self.rule, state);
         }
         if shard.callers.len() >= self.most {
@@ -158,7 +160,7 @@ impl<R: Rule> Table<R> {
         let mut state = self.rule.fresh(at);
         if shard.callers.len() < self.most {
             let done = work(&self.rule, &mut state);
-            shard.callers.insert(key, state);
+            shard.callers.insert(place, state);
             return done;
         }
         work(&self.rule, shard.beyond.get_or_insert(state))
@@ -167,7 +169,7 @@ impl<R: Rule> Table<R> {
     /// Works on the state of a caller that is there.
     pub fn known<T>(&self, key: u128, work: impl FnOnce(&R, &mut R::State) -> T) -> Option<T> {
         let mut shard = self.shard(key);
-        let state = shard.callers.get_mut(&key)?;
+        let state = shard.callers.get_mut(&place(key))?;
         Some(work(&self.rule, state))
     }
 
@@ -282,7 +284,12 @@ fn lock<S>(shard: &Mutex<Shard<S>>) -> MutexGuard<'_, Shard<S>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keys are hashes already: their low half is taken as it is.
+/// What a caller is known by in its shard: the low half of its key.
+const fn place(key: u128) -> u64 {
+    key as u64
+}
+
+/// Places are hashes already.
 #[derive(Default)]
 struct Low(u64);
 
@@ -297,8 +304,8 @@ impl Hasher for Low {
         }
     }
 
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
+    fn write_u64(&mut self, place: u64) {
+        self.0 = place;
     }
 }
 
@@ -438,8 +445,8 @@ mod tests {
         // The largest state that is kept of a caller; counted here, and measured by benches/load/callers.py.
         let table = Table::new(Ten, 64, MOST);
         let slots = table.most / 7 * 8 * table.shards.len();
-        let each = size_of::<(u128, (Held, Lease))>() + 1;
+        let each = size_of::<(u64, (Held, Lease))>() + 1;
         assert!(table.most * table.shards.len() >= MOST);
-        assert!(slots * each < 100 << 20, "{} MB", (slots * each) >> 20);
+        assert!(slots * each < 80 << 20, "{} MB", (slots * each) >> 20);
     }
 }
