@@ -1,8 +1,95 @@
 //! Time and randomness, in one place so that tests can hold them still.
 
+use pin_project_lite::pin_project;
 use std::cell::Cell;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What a thread knows of the time.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// No task in [`Turns`] is polled.
+    No,
+    /// One is, and it has not asked yet.
+    New,
+    /// It asked, and this is its time.
+    At(Instant),
+}
+
+thread_local! {
+    static TURN: Cell<Turn> = const { Cell::new(Turn::No) };
+}
+
+/// The time. In a task in [`Turns`] that of its turn: the clock is read when it is first asked for. Everywhere else,
+/// and behind [`renew`], it is read each time. In tests tokio's clock, which they can hold still.
+#[inline]
+pub fn now() -> Instant {
+    match TURN.get() {
+        Turn::At(now) => now,
+        turn => {
+            let now = read();
+            if matches!(turn, Turn::New) {
+                TURN.set(Turn::At(now));
+            }
+            now
+        }
+    }
+}
+
+/// [`now`], and read anew when it would be no later than a moment: what begins and ends in one turn took time too.
+pub fn after(moment: Instant) -> Instant {
+    if now() <= moment {
+        renew();
+    }
+    now()
+}
+
+/// Has the clock read anew in this turn, after work that took long.
+pub fn renew() {
+    if matches!(TURN.get(), Turn::At(_)) {
+        TURN.set(Turn::New);
+    }
+}
+
+fn read() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+pin_project! {
+    /// A task for which time stands still from when it is polled until it waits: microseconds, in which a request asks
+    /// for it a dozen times. Reading the clock costs as much as sixty instructions and more.
+    #[derive(Debug)]
+    #[must_use]
+    pub struct Turns<F> {
+        #[pin]
+        task: F,
+    }
+}
+
+impl<F: Future> Turns<F> {
+    /// A task in turns.
+    pub const fn new(task: F) -> Self {
+        Self { task }
+    }
+}
+
+impl<F: Future> Future for Turns<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        /// However the turn ends: the next task must not find its time.
+        struct End(Turn);
+        impl Drop for End {
+            fn drop(&mut self) {
+                TURN.set(self.0);
+            }
+        }
+        let _end = End(TURN.replace(Turn::New));
+        self.project().task.poll(cx)
+    }
+}
 
 /// Seconds and nanoseconds since the epoch; zero if the machine's clock stands before 1970.
 pub fn since_epoch() -> Duration {
@@ -35,9 +122,9 @@ pub fn wall_at(ticks: u64) -> Duration {
     }
 }
 
-/// Nanoseconds since the process began; never goes back.
+/// Nanoseconds since the process began, at [`now`]; never goes back.
 pub fn moment() -> u64 {
-    ticks_at(Instant::now())
+    ticks_at(now())
 }
 
 /// [`moment`] for one that is at hand.
@@ -121,6 +208,52 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn time_stands_still_in_a_turn_and_nowhere_else() {
+        let sleep = || std::thread::sleep(Duration::from_millis(2));
+        let later = |sleep: &dyn Fn()| {
+            let first = now();
+            sleep();
+            now() > first
+        };
+        assert!(later(&sleep));
+        Turns::new(async {
+            let first = now();
+            assert!(!later(&sleep));
+            assert_eq!(moment(), ticks_at(first));
+            assert!(after(first) > first);
+            let renewed = now();
+            assert!(!later(&sleep));
+            assert_eq!(after(first), renewed);
+            sleep();
+            renew();
+            assert!(now() > renewed);
+            let before = now();
+            sleep();
+            tokio::task::yield_now().await;
+            assert!(now() > before);
+        })
+        .await;
+        assert!(later(&sleep));
+    }
+
+    #[test]
+    fn a_turn_that_breaks_off_leaves_no_time_behind() {
+        let broken = std::panic::catch_unwind(|| {
+            let mut task = std::pin::pin!(Turns::new(async {
+                now();
+                panic!("on purpose");
+            }));
+            let _ = task
+                .as_mut()
+                .poll(&mut Context::from_waker(std::task::Waker::noop()));
+        });
+        assert!(broken.is_err());
+        let first = now();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(now() > first);
+    }
 
     #[test]
     fn a_moment_at_hand_has_the_time_of_the_wall() {

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod error;
 pub mod field;
+pub mod fx;
 pub mod json;
 pub mod problem;
 pub mod reply;

@@ -1,6 +1,7 @@
 //! The door of every connection: which protocol, one head after the other, each to Pingora's proxy with
 //! exactly its own bytes; what follows a request stays here until its turn.
 
+use crate::base::clock::Turns;
 use crate::base::reply::Asked;
 use crate::base::{Dialect, Error, Reason};
 use crate::edge::chunks::{Checked, Chunks};
@@ -337,10 +338,10 @@ impl ServerApp for Door {
         let (door, shutdown) = (Arc::clone(self), shutdown.clone());
         // A task of its own: the platform's carries the room of a TLS handshake for as long as the
         // connection lives, 8 KiB that every idle one would pay. The drain counts permits, not tasks.
-        tokio::runtime::Handle::current().spawn(async move {
+        tokio::runtime::Handle::current().spawn(Turns::new(async move {
             let _permit = permit;
             door.connection(stream, peer, &shutdown).await;
-        });
+        }));
         None
     }
 

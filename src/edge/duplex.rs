@@ -4,7 +4,7 @@
 //! The first piece of an answer's body leaves in one write with its head. What a socket does not take at
 //! once is kept, and until it is gone nothing more is read for it.
 
-use crate::base::Reason;
+use crate::base::{Reason, clock};
 use crate::edge::body::{Body, passing};
 use crate::edge::down::{Down, Plan, Route};
 use crate::edge::line::{MOST_HELD, STUCK};
@@ -224,7 +224,7 @@ impl<'a> Duplex<'a> {
             head,
             pause,
         } = self.patience;
-        let now = Instant::now;
+        let now = clock::now;
         let (from, span) = match waits {
             Waits::Head | Waits::BackendTakes if self.up.received == 0 => {
                 let end = started + answer;

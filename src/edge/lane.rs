@@ -1,7 +1,7 @@
 //! The fast lane: one request, from the bytes that came to the bytes that go, without a session of the
 //! platform. Every decision is made by the same code as on Pingora's path.
 
-use crate::base::{Dialect, Error, Reason, Reply};
+use crate::base::{Dialect, Error, Reason, Reply, clock};
 use crate::edge::answer::{self, Asked, Planned};
 use crate::edge::body::Body;
 use crate::edge::chunks::Fed;
@@ -358,14 +358,14 @@ impl Visit<'_> {
         endpoint: &Endpoint,
         plan: &Compose,
     ) -> Result<After, Failed> {
-        let arrived = Instant::now();
+        let arrived = clock::now();
         let body = match self.info.body {
             BodySize::None => None,
             BodySize::Known(_) | BodySize::Unknown => Some(self.collect(x).await?),
         };
         // Native: the time that the client takes to send its body is not the backends'.
         let started = match x.ctx.gateway.dialect {
-            Dialect::Native => Instant::now(),
+            Dialect::Native => clock::now(),
             Dialect::Krakend => arrived,
         };
         let line = &mut *self.line;
@@ -554,7 +554,7 @@ impl Again<'_> {
 
     fn left(&self) -> Option<Duration> {
         let until = self.until?;
-        Some(until.saturating_duration_since(Instant::now()))
+        Some(until.saturating_duration_since(clock::now()))
     }
 
     /// Whether an answer of this status and head is passed over for another one.

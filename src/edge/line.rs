@@ -1,6 +1,6 @@
 //! A client's HTTP/1 connection: what was read of it and not yet used, and its one timer.
 
-use crate::base::Reason;
+use crate::base::{Reason, clock};
 use crate::edge::reader::{HeadScan, Scan, poll_more};
 use crate::edge::room::Room;
 use crate::edge::timer::Timer;
@@ -144,13 +144,13 @@ impl Line {
             Poll::Pending => {}
         }
         let seen = self.seen.take();
-        let until = deadline.get_or_insert_with(|| seen.unwrap_or_else(Instant::now) + quiet.span);
+        let until = deadline.get_or_insert_with(|| seen.unwrap_or_else(clock::now) + quiet.span);
         if let Some(closing) = &mut self.closing
             && !quiet.began
             && closing.as_mut().poll(cx).is_ready()
         {
             self.closing = None;
-            *until = (*until).min(Instant::now() + LAST_CHANCE);
+            *until = (*until).min(clock::now() + LAST_CHANCE);
         }
         // Between requests a connection may end at any time.
         let closing = !quiet.began && self.closing.is_none();
@@ -184,7 +184,7 @@ impl Line {
             {
                 return Poll::Ready(flushed);
             }
-            let until = *deadline.get_or_insert_with(|| Instant::now() + STUCK);
+            let until = *deadline.get_or_insert_with(|| clock::now() + STUCK);
             let stuck = self.timer.poll(cx, until);
             stuck.map(|()| Err(io::ErrorKind::TimedOut.into()))
         })
@@ -198,7 +198,7 @@ impl Line {
             if let Poll::Ready(came) = poll_more(&mut self.stream, &mut self.held, cx) {
                 return Poll::Ready(Some(came.unwrap_or(0)));
             }
-            let until = *until.get_or_insert_with(|| Instant::now() + patience);
+            let until = *until.get_or_insert_with(|| clock::now() + patience);
             self.timer.poll(cx, until).map(|()| None)
         })
         .await

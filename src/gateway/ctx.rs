@@ -1,6 +1,6 @@
 //! What one request knows of itself. No maps of strings; rare parts are optional.
 
-use crate::base::Error;
+use crate::base::{Error, clock};
 use crate::gateway::charge::Charge;
 use crate::gateway::headers::Added;
 use crate::gateway::identity::Identity;
@@ -103,7 +103,7 @@ impl Ctx {
             identity: None,
             keys: Vec::new(),
             charges: Vec::new(),
-            started: Instant::now(),
+            started: clock::now(),
             rewritten: None,
             kept: Kept::default(),
             backend: None,

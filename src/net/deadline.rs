@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::base::clock;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
@@ -23,7 +24,7 @@ impl Deadline {
 
     /// Ends after a span from now; a span too long to express means never.
     pub fn after(span: Duration) -> Self {
-        Self(Instant::now().checked_add(span))
+        Self(Instant::from_std(clock::now()).checked_add(span))
     }
 
     /// The moment, `None` for never.
@@ -43,7 +44,7 @@ impl Deadline {
     /// Time left; `None` for never, zero when it has passed.
     pub fn left(self) -> Option<Duration> {
         self.0
-            .map(|moment| moment.saturating_duration_since(Instant::now()))
+            .map(|moment| moment.saturating_duration_since(clock::now().into()))
     }
 
     /// Runs a future until the deadline; `None` when it passed first. A future that is ready at once

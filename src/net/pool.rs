@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
+
+use crate::base::clock;
+use crate::base::fx::Fx;
 
 use super::io::{Conn, ConnKey};
 
@@ -29,7 +33,7 @@ pub struct Limits {
 
 #[derive(Default)]
 struct Pool {
-    hosts: HashMap<SocketAddr, Vec<Idle>>,
+    hosts: HashMap<SocketAddr, Vec<Idle>, BuildHasherDefault<Fx>>,
     count: usize,
     swept: Option<Instant>,
 }
@@ -53,7 +57,11 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub fn take(peer: SocketAddr, key: Option<&ConnKey>) -> Option<Conn> {
     loop {
         let mut conn = POOL
-            .try_with(|pool| pool.try_borrow_mut().ok()?.take(peer, key, Instant::now()))
+            .try_with(|pool| {
+                pool.try_borrow_mut()
+                    .ok()?
+                    .take(peer, key, clock::now().into())
+            })
             .ok()??;
         if quiet(&mut conn) {
             conn.reused = true;

@@ -1,7 +1,7 @@
 //! The composing plan: read the body, call the backends, render, write.
 
 use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
-use crate::base::{Dialect, Error, Reason, Reply};
+use crate::base::{Dialect, Error, Reason, Reply, clock};
 use crate::body::{self, Output};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::headers::{ForwardRules, forward_headers};
@@ -20,7 +20,6 @@ use pingora::ErrorType;
 use pingora::proxy::Session;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What of the client's head the pipe needs, taken before the session is used otherwise.
 #[derive(Debug)]
@@ -117,12 +116,12 @@ pub async fn serve(
     let Some(endpoint) = x.ctx.endpoint.and_then(|id| gateway.endpoints.get(id)) else {
         return Err(Error::from(Reason::Internal).into());
     };
-    let arrived = Instant::now();
+    let arrived = clock::now();
     let taken = take(session, rules(compose), x);
     let body = read_body(session, x, &taken).await?;
     // Native: the time that the client takes to send its body is not the backends'.
     let started = match gateway.dialect {
-        Dialect::Native => Instant::now(),
+        Dialect::Native => clock::now(),
         Dialect::Krakend => arrived,
     };
     let composed = {
@@ -251,6 +250,8 @@ pub fn reply(
     let completed = body::completed(data.as_ref(), complete);
     x.ctx.completed = completed;
     let rendered = body::render(output, Some(&data), accept);
+    // Large answers take a while to join and to write.
+    clock::renew();
     let mut reply = Reply::new(200, rendered.body);
     let fields = &mut reply.headers;
     fields.extend(x.ctx.gateway.service.version_header.clone());

@@ -2,7 +2,7 @@
 //! line.
 
 use crate::base::reply::Asked;
-use crate::base::{Dialect, Error, Reason, Reply};
+use crate::base::{Dialect, Error, Reason, Reply, clock};
 use crate::gateway::stage::Edits;
 use crate::proxy::Exchange;
 use crate::telemetry::access::Access;
@@ -78,7 +78,7 @@ pub fn own(x: &mut Exchange, mut reply: Reply) -> Reply {
 /// Metrics and the access line, once per request, which ends now.
 pub fn finish(x: &Exchange, told: &Told<'_>) -> Instant {
     let ctx = &x.ctx;
-    let ended = Instant::now();
+    let ended = clock::after(ctx.started);
     let elapsed = ended.saturating_duration_since(ctx.started);
     // Nobody saw an answer: 499, as the field calls it.
     let status = if told.status == 0 { 499 } else { told.status };

@@ -1,7 +1,7 @@
 //! The request's body as it comes in: counted against the limit, timed against the slowest rate that is
 //! accepted (contract section 3).
 
-use crate::base::{Error, Reason};
+use crate::base::{Error, Reason, clock};
 use crate::gateway::limits::Limits;
 use crate::net::{BodySource, Interims, NetError};
 use crate::proxy::interim;
@@ -48,7 +48,10 @@ impl Upload {
             return Ok(());
         };
         limits.check_received(self.seen)?;
-        limits.check_pace(self.seen, self.since.elapsed())
+        limits.check_pace(
+            self.seen,
+            clock::now().saturating_duration_since(self.since),
+        )
     }
 
     /// Longest wait for the next chunk: until the rate is surely too low.
@@ -59,7 +62,7 @@ impl Upload {
         let earned = Duration::from_secs(self.seen / limits.body_min_rate + 1);
         let until = limits.body_grace + earned + Duration::from_millis(50);
         until
-            .saturating_sub(self.since.elapsed())
+            .saturating_sub(clock::now().saturating_duration_since(self.since))
             .clamp(Duration::from_millis(1), PATIENCE)
     }
 

@@ -3,6 +3,7 @@
 //! takes the buffers, puts the lines into the order of time and writes. When the reader of our output is
 //! too slow, lines are dropped and counted, requests are not.
 
+use crate::base::clock;
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -18,6 +19,8 @@ const CAPACITY: usize = 2 << 20;
 const WAKE_AT: usize = 256 << 10;
 /// How long a line may wait when little happens.
 const PACE: Duration = Duration::from_millis(200);
+/// The time of a line is that of its thread's turn, so it may be a little before the moment in which it comes.
+const TURN: Duration = Duration::from_millis(1);
 /// Lines of several threads are written in pieces of about this size.
 const PIECE: usize = 64 << 10;
 /// Longest line for which a thread keeps its memory.
@@ -45,7 +48,7 @@ struct Shard(Mutex<Lines>);
 #[derive(Debug)]
 struct Lines {
     bytes: Vec<u8>,
-    /// In the order of time, since they are read from the clock under the lock.
+    /// In the order of time.
     marks: Vec<Mark>,
 }
 
@@ -116,7 +119,7 @@ impl Sink {
             if lines.size() + line.len() > CAPACITY {
                 break;
             }
-            lines.push(Instant::now(), line);
+            lines.push(clock::now(), line);
             let crossed = before < WAKE_AT && lines.bytes.len() >= WAKE_AT;
             drop(lines);
             if crossed
@@ -174,7 +177,7 @@ impl Sink {
                 self.idle.store(false, Ordering::Relaxed);
             }
             thread::park_timeout(PACE);
-            self.write(Some(Instant::now()), &mut io::stdout().lock());
+            self.write(Instant::now().checked_sub(TURN), &mut io::stdout().lock());
         }
     }
 
@@ -233,6 +236,8 @@ impl Lines {
     fn push(&mut self, at: Instant, line: &[u8]) {
         self.bytes.extend_from_slice(line);
         let end = self.bytes.len();
+        // Who shares a buffer may have read the clock a moment earlier.
+        let at = self.marks.last().map_or(at, |last| at.max(last.at));
         self.marks.push(Mark { at, end });
     }
 

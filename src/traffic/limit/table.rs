@@ -38,7 +38,7 @@ pub struct Moment {
 impl Moment {
     /// Now.
     pub fn now() -> Self {
-        Self::at(Instant::now())
+        Self::at(clock::now())
     }
 
     /// One that is at hand.
