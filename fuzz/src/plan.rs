@@ -18,6 +18,7 @@ use hanzo_gateway::proxy::Exchange;
 use hanzo_gateway::proxy::request::{Routed, identify, route};
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
@@ -267,12 +268,13 @@ fn at_once<T>(work: impl Future<Output = T>) -> T {
 
 /// What a backend gets of a request and its body is one exact request, or an unfinished one.
 fn sent(bytes: &[u8], info: &HeadInfo, head: &WireHead<'_>, choices: &mut Choices<'_>) {
-    let mut x = Exchange::new(Arc::clone(&GATEWAY), Arc::default());
+    static DRAINING: AtomicBool = AtomicBool::new(false);
+    let gateway = &*GATEWAY;
+    let mut x = Exchange::new(Arc::clone(gateway), &DRAINING);
     identify(head, &mut x);
-    let Ok(Routed::Endpoint(id)) = route(head, &mut x) else {
+    let Ok(Routed::Endpoint(id)) = route(gateway, head, &mut x) else {
         return;
     };
-    let gateway = Arc::clone(&x.ctx.gateway);
     let Plan::Stream(backend) = &gateway.endpoints[id].plan else {
         panic!("all endpoints stream");
     };

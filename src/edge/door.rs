@@ -60,7 +60,7 @@ impl Door {
         live: Arc<Live>,
         metrics: Arc<Metrics>,
         connections: Arc<Connections>,
-        draining: Arc<AtomicBool>,
+        draining: &'static AtomicBool,
         h2c: bool,
         tls: Option<Arc<Acceptor>>,
     ) -> Self {

@@ -30,17 +30,15 @@ impl<'a> WireHead<'a> {
         peer: IpAddr,
         tls: Option<&'a SslDigest>,
     ) -> Self {
-        let target = raw.get(info.target.clone()).unwrap_or_default();
-        let (path, query) = match target.iter().position(|&b| b == b'?') {
-            Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
-            None => (target, None),
-        };
         Self {
             raw,
             info,
             spans,
-            path,
-            query,
+            path: raw
+                .get(info.target.start..info.path_end)
+                .unwrap_or_default(),
+            // There is none where the path ends with the target.
+            query: raw.get(info.path_end + 1..info.target.end),
             peer,
             tls,
         }
@@ -85,9 +83,21 @@ impl Head for WireHead<'_> {
     }
 
     fn each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        let (first, last) = match self.spans {
+            [] => return,
+            [first, .., last] => (first, last),
+            [only] => (only, only),
+        };
+        // A name is a token, so it is text; mostly all is, and is looked at once.
+        let text = self.raw.get(..last.end as usize);
+        let text = text.and_then(|raw| std::str::from_utf8(raw.get(first.start as usize..)?).ok());
         for span in self.spans {
-            // A name is a token, so it is text.
-            if let Ok(name) = std::str::from_utf8(span.name(self.raw)) {
+            let range = (span.start - first.start) as usize..(span.colon - first.start) as usize;
+            let name = match text {
+                Some(text) => text.get(range),
+                None => std::str::from_utf8(span.name(self.raw)).ok(),
+            };
+            if let Some(name) = name {
                 each(name, span.value(self.raw));
             }
         }

@@ -39,7 +39,7 @@ pub struct Lane {
     /// Counters of the process.
     pub metrics: Arc<Metrics>,
     /// Whether the process is about to end.
-    pub draining: Arc<AtomicBool>,
+    pub draining: &'static AtomicBool,
 }
 
 /// What becomes of the connection.
@@ -102,7 +102,7 @@ impl Lane {
         room: &mut Room,
         keep: bool,
     ) -> After {
-        let mut x = Exchange::new(gateway, Arc::clone(&self.draining));
+        let mut x = Exchange::new(Arc::clone(&gateway), self.draining);
         let head = WireHead::new(
             &line.held,
             info,
@@ -111,7 +111,7 @@ impl Lane {
             line.tls.as_deref(),
         );
         x.edits.answer = std::mem::take(&mut room.edits);
-        let Some(routed) = routed(&head, &mut x) else {
+        let Some(routed) = routed(&gateway, &head, &mut x) else {
             room.edits = std::mem::take(&mut x.edits.answer);
             return After::NotOurs;
         };
@@ -128,13 +128,13 @@ impl Lane {
             fed,
             body,
             keep,
-            draining: &self.draining,
+            draining: self.draining,
             status: 0,
             bytes_out: 0,
         };
-        let outcome = match guard(&visit.head(), &mut x, routed).await {
+        let outcome = match guard(&gateway, &visit.head(), &mut x, routed).await {
             _ if bad => Err(Failed::Before(Reason::BadChunk.into())),
-            Ok(Routed::Endpoint(id)) => visit.admitted(&mut x, id).await,
+            Ok(Routed::Endpoint(id)) => visit.admitted(&gateway, &mut x, id).await,
             Ok(Routed::Answered(reply) | Routed::Reply(reply)) => {
                 Ok(visit.answer(&finish::own(&mut x, reply)).await)
             }
@@ -158,16 +158,20 @@ impl Lane {
 
 /// What a request meets; `None` when this lane can do nothing for it. Nothing is counted yet: the other
 /// lane asks the same again.
-fn routed(head: &WireHead<'_>, x: &mut Exchange) -> Option<Result<Routed, Error>> {
+fn routed(
+    gateway: &Gateway,
+    head: &WireHead<'_>,
+    x: &mut Exchange,
+) -> Option<Result<Routed, Error>> {
     identify(head, x);
-    let routed = route(head, x);
+    let routed = route(gateway, head, x);
     match &routed {
         Ok(Routed::Endpoint(id)) => {
-            let endpoint = x.ctx.gateway.endpoints.get(*id)?;
+            let endpoint = gateway.endpoints.get(*id)?;
             endpoint.lane_now().ok()?;
             let parts = endpoint.split.iter().flat_map(|split| &split.parts);
             for part in parts {
-                let part = x.ctx.gateway.endpoints.get(part.endpoint)?;
+                let part = gateway.endpoints.get(part.endpoint)?;
                 part.lane_now().ok()?;
             }
         }
@@ -209,9 +213,13 @@ impl Visit<'_> {
     }
 
     /// Asks limits and stages, then streams.
-    async fn admitted(&mut self, x: &mut Exchange, id: usize) -> Result<After, Failed> {
-        let gateway = Arc::clone(&x.ctx.gateway);
-        if let Some(reply) = enter(&self.head(), x, id).await? {
+    async fn admitted(
+        &mut self,
+        gateway: &Gateway,
+        x: &mut Exchange,
+        id: usize,
+    ) -> Result<After, Failed> {
+        if let Some(reply) = enter(gateway, &self.head(), x, id).await? {
             return Ok(self.answer(&finish::own(x, reply)).await);
         }
         let id = x.ctx.endpoint.unwrap_or(id);
@@ -233,7 +241,8 @@ impl Visit<'_> {
             }
             false => entering.await?,
         };
-        let streamed = self.stream(x, (endpoint, backend), &mut passage).await;
+        let to = (gateway, endpoint, &**backend);
+        let streamed = self.stream(x, to, &mut passage).await;
         passage.leave(match &streamed {
             Ok(_) => Ok(self.status),
             Err(Failed::Before(error) | Failed::During(error)) => Err(error),
@@ -245,10 +254,9 @@ impl Visit<'_> {
     async fn stream(
         &mut self,
         x: &mut Exchange,
-        (endpoint, backend): (&Endpoint, &Backend),
+        (gateway, endpoint, backend): (&Gateway, &Endpoint, &Backend),
         passage: &mut Passage<'_>,
     ) -> Result<After, Failed> {
-        let gateway = Arc::clone(&x.ctx.gateway);
         let started = x.ctx.started;
         let mut tried = Tried::default();
         let mut again = backend.retry.as_ref().map(|retry| {
@@ -270,7 +278,7 @@ impl Visit<'_> {
             let written = self.written(x, backend, target).await?;
             x.tell_limits(false);
             let way = Way {
-                gateway: &gateway,
+                gateway,
                 endpoint,
                 backend,
                 target,

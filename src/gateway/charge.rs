@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// A limit that can put back what it took.
 pub trait Refund: Send + Sync + Debug {
     /// Puts back what it took from the caller of this key.
-    fn give_back(&self, key: u128, taken: Taken);
+    fn give_back(&self, key: u64, taken: Taken);
 }
 
 /// What was taken of a limit, in its own units.
@@ -24,7 +24,7 @@ pub struct Charge {
     /// The limit.
     pub of: Arc<dyn Refund>,
     /// Whose share it is.
-    pub key: u128,
+    pub key: u64,
     /// How much.
     pub taken: Taken,
 }

@@ -7,8 +7,11 @@ use crate::base::{Dialect, Reason};
 use crate::gateway::head::BodySize;
 use crate::gateway::host_rules::{same_authority, valid_host};
 use crate::gateway::lane::{self, Facts};
-use crate::gateway::limits::{Limits, Special, content_length, in_value, is_token, target_bytes};
+use crate::gateway::limits::{
+    Limits, Special, content_length, in_value, is_token, target_bytes, token_end,
+};
 use http::Method;
+use memchr::memchr;
 use std::ops::Range;
 
 /// Longest method.
@@ -27,6 +30,8 @@ pub struct HeadInfo {
     pub method: Method,
     /// Path and query; empty for an absolute target without a path, which means `/`.
     pub target: Range<usize>,
+    /// Where the path of the target ends: at the question mark of its query, or with it.
+    pub path_end: usize,
     /// Value of `Host`; empty when there is none.
     pub host: Range<usize>,
     /// Whether the version is 1.1 and not 1.0.
@@ -127,6 +132,9 @@ pub fn check_head_noting(
     let Some((line, fields_start)) = line(raw, start)? else {
         return too_long_a_start(raw.len() - start, limits).map(|()| None);
     };
+    if memchr(b'\r', line).is_some() {
+        return Err(Reason::MalformedRequest);
+    }
     let request = request_line(line, start, limits)?;
     let section = match limits.dialect {
         Dialect::Native => fields_start,
@@ -149,6 +157,8 @@ pub fn check_head_noting(
         at = after;
     };
     let host = fields.host(raw, &request, limits)?;
+    let target = raw.get(request.target.clone()).unwrap_or_default();
+    let path = memchr(b'?', target).unwrap_or(target.len());
     Ok(Some(HeadInfo {
         start,
         end,
@@ -161,6 +171,7 @@ pub fn check_head_noting(
         unusual: fields.unusual,
         nominates: fields.nominates,
         method: request.method,
+        path_end: request.target.start + path,
         target: request.target,
         http11: request.http11,
         host,
@@ -178,31 +189,16 @@ fn span(at: usize, colon: usize, length: usize) -> Span {
     }
 }
 
-/// One line without its CRLF, and where the next begins.
+/// One line without its CRLF, and where the next begins. Whoever takes it has to refuse a CR inside.
 fn line(raw: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Reason> {
     let rest = raw.get(at..).unwrap_or_default();
-    let Some(length) = line_feed(rest) else {
+    let Some(length) = memchr(b'\n', rest) else {
         return Ok(None);
     };
     match rest.get(..length) {
-        Some([line @ .., b'\r']) if !line.contains(&b'\r') => Ok(Some((line, at + length + 1))),
+        Some([line @ .., b'\r']) => Ok(Some((line, at + length + 1))),
         _ => Err(Reason::MalformedRequest),
     }
-}
-
-/// Where the next line feed is. Eight bytes at a time: most of a head is the inside of lines.
-fn line_feed(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let other = u64::from_le_bytes(*word) ^ (ONES * b'\n' as u64);
-        let found = other.wrapping_sub(ONES) & !other & (ONES * 0x80);
-        if found != 0 {
-            return Some(at * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let at = rest.iter().position(|&b| b == b'\n')?;
-    Some(words.len() * 8 + at)
 }
 
 /// The next line, unless the header section that began at `section` is too large by then.
@@ -334,15 +330,12 @@ impl Fields {
             return Err(Reason::TooManyHeaders);
         }
         // A folded line begins with white space, which no name does.
-        let colon = line
-            .iter()
-            .position(|&b| b == b':')
-            .ok_or(Reason::MalformedRequest)?;
+        let colon = token_end(line);
         let (name, rest) = line.split_at(colon);
-        let rest = rest.get(1..).unwrap_or_default();
-        if !is_token(name) || !all_in_value(rest) {
-            return Err(Reason::MalformedRequest);
-        }
+        let rest = match rest {
+            [b':', rest @ ..] if colon > 0 && all_in_value(rest) => rest,
+            _ => return Err(Reason::MalformedRequest),
+        };
         let Some(special) = Special::of(name) else {
             return Ok(colon);
         };

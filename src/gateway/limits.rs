@@ -254,18 +254,35 @@ pub(crate) enum Special {
 
 impl Special {
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
-        let (known, special): (&[u8], _) = match name.len() {
-            2 => (b"te", Self::Te),
-            4 => (b"host", Self::Host),
-            6 => (b"expect", Self::Expect),
-            7 => (b"upgrade", Self::Upgrade),
-            10 => (b"connection", Self::Connection),
-            14 => (b"content-length", Self::ContentLength),
-            17 => (b"transfer-encoding", Self::TransferEncoding),
+        let (known, special) = match name.len() {
+            2 => (is(name, b"te"), Self::Te),
+            4 => (is(name, b"host"), Self::Host),
+            6 => (is(name, b"expect"), Self::Expect),
+            7 => (is(name, b"upgrade"), Self::Upgrade),
+            10 => (is(name, b"connection"), Self::Connection),
+            14 => (is(name, b"content-length"), Self::ContentLength),
+            17 => (is(name, b"transfer-encoding"), Self::TransferEncoding),
             _ => return None,
         };
-        name.eq_ignore_ascii_case(known).then_some(special)
+        known.then_some(special)
     }
+}
+
+/// Whether a name is one in lower case, whatever its own case. Of known length and without stopping, so that the
+/// compiler makes a few words of it.
+#[inline(always)]
+fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    <&[u8; N]>::try_from(name).is_ok_and(|name| {
+        let other = |(byte, lower): (&u8, &u8)| {
+            let case = if lower.is_ascii_lowercase() { 0x20 } else { 0 };
+            (byte | case) ^ lower
+        };
+        name.iter()
+            .zip(lower)
+            .map(other)
+            .fold(0, |all, one| all | one)
+            == 0
+    })
 }
 
 /// A `Content-Length`: digits and nothing else, in the range of 63 bits.
@@ -282,10 +299,13 @@ pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
 
 /// Whether a text is an RFC 9110 token.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text
-            .iter()
-            .all(|&b| TOKEN.get(usize::from(b)).copied().unwrap_or(false))
+    !text.is_empty() && token_end(text) == text.len()
+}
+
+/// Where the token at the begin of a text ends.
+pub(crate) fn token_end(text: &[u8]) -> usize {
+    let other = |byte: &u8| !TOKEN.get(usize::from(*byte)).copied().unwrap_or(false);
+    text.iter().position(other).unwrap_or(text.len())
 }
 
 /// Whether a byte may stand in a field value: visible, space, tab or not ASCII.

@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Proxy {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
-    draining: Arc<AtomicBool>,
+    draining: &'static AtomicBool,
 }
 
 /// One request on its way through the phases.
@@ -49,7 +49,7 @@ pub struct Exchange {
     /// Whether a backend switched protocols.
     pub upgraded: bool,
     /// Whether the process is about to end.
-    pub draining: Arc<AtomicBool>,
+    pub draining: &'static AtomicBool,
 }
 
 impl Exchange {
@@ -71,7 +71,7 @@ impl Exchange {
     }
 
     /// A request that just came in, on the snapshot that it keeps.
-    pub fn new(gateway: Arc<Gateway>, draining: Arc<AtomicBool>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, draining: &'static AtomicBool) -> Self {
         let ctx = Ctx::new(gateway);
         Self {
             upload: upload::Upload::new(ctx.started),
@@ -101,7 +101,7 @@ impl Drop for Exchange {
 
 impl Proxy {
     /// A proxy over the live snapshot.
-    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, draining: Arc<AtomicBool>) -> Self {
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, draining: &'static AtomicBool) -> Self {
         Self {
             live,
             metrics,

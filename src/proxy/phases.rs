@@ -34,7 +34,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.live.pin(), Arc::clone(&self.draining))
+        Exchange::new(self.live.pin(), self.draining)
     }
 
     /// None: compression would buffer what streams, and each module costs every request.
@@ -388,8 +388,9 @@ enum Admitted {
 async fn admit(session: &mut Session, x: &mut Exchange) -> Result<Admitted, Error> {
     let has_body = !session.as_downstream_mut().is_body_empty();
     let head = SessionHead::new(session.as_downstream(), has_body);
-    let routed = route(&head, x);
-    match guard(&head, x, routed).await? {
+    let gateway = Arc::clone(&x.ctx.gateway);
+    let routed = route(&gateway, &head, x);
+    match guard(&gateway, &head, x, routed).await? {
         Routed::Answered(reply) | Routed::Reply(reply) => Ok(Admitted::Reply(reply)),
         Routed::Builtin(which) => Ok(Admitted::Builtin(which)),
         Routed::Endpoint(id) => {
@@ -398,7 +399,7 @@ async fn admit(session: &mut Session, x: &mut Exchange) -> Result<Admitted, Erro
                 compose::read_for_stages(session, x).await?;
             }
             let head = SessionHead::new(session.as_downstream(), has_body);
-            let reply = enter(&head, x, id).await?;
+            let reply = enter(&gateway, &head, x, id).await?;
             Ok(reply.map_or(Admitted::Endpoint, Admitted::Reply))
         }
     }

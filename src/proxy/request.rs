@@ -48,20 +48,20 @@ pub fn check_limits(head: &dyn Head, x: &Exchange) -> Result<(), Error> {
     limits::check(head, &x.ctx.gateway.service.limits).map_err(Error::from)
 }
 
-/// Finds what a request meets. Asks nobody and counts nothing, so that a lane may ask and leave the
+/// Finds what a request meets in the snapshot that its context holds; whoever asks holds it too, so that none of these
+/// steps has to. Asks nobody and counts nothing, so that a lane may ask and leave the
 /// request to another.
 ///
 /// # Errors
 /// Why it meets nothing.
-pub fn route(head: &dyn Head, x: &mut Exchange) -> Result<Routed, Error> {
-    let gateway = Arc::clone(&x.ctx.gateway);
+pub fn route(gateway: &Gateway, head: &dyn Head, x: &mut Exchange) -> Result<Routed, Error> {
     let decoded =
         path::decode(head.path()).map_err(|bad| Error::new(Reason::BadTarget, bad.to_string()))?;
     let matched = gateway.router.prepare(&decoded);
     let found = gateway
         .router
         .find(head.method(), &matched, &mut x.ctx.params);
-    for stage in doors(&gateway, head, &found, &matched) {
+    for stage in doors(gateway, head, &found, &matched) {
         if let Some(reply) = stage.on_request(head, &mut x.edits) {
             return Ok(Routed::Answered(builtin::stamped(reply, &x.ctx)));
         }
@@ -168,15 +168,14 @@ fn asked_method(head: &dyn Head) -> Option<&[u8]> {
 /// # Errors
 /// Why the request is refused, by them or by the router.
 pub async fn guard(
+    gateway: &Gateway,
     head: &dyn Head,
     x: &mut Exchange,
     routed: Result<Routed, Error>,
 ) -> Result<Routed, Error> {
-    let gateway = &x.ctx.gateway;
     if gateway.service.head.is_empty() || !is_guarded(&routed, gateway.dialect) {
         return routed;
     }
-    let gateway = Arc::clone(gateway);
     let walked = walk(&gateway.service.head, head, x).await;
     if let (Err(error), Ok(Routed::Endpoint(id))) = (&walked, &routed)
         && let Some(endpoint) = gateway.endpoints.get(*id)
@@ -208,8 +207,12 @@ pub fn is_guarded(routed: &Result<Routed, Error>, dialect: Dialect) -> bool {
 ///
 /// # Errors
 /// Why the request is refused.
-pub async fn enter(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<Option<Reply>, Error> {
-    let gateway = Arc::clone(&x.ctx.gateway);
+pub async fn enter(
+    gateway: &Gateway,
+    head: &dyn Head,
+    x: &mut Exchange,
+    id: usize,
+) -> Result<Option<Reply>, Error> {
     let mut endpoint = gateway.endpoints.get(id).ok_or(Reason::Internal)?;
     if let Some(split) = &endpoint.split {
         let choice = split.choose(head).ok_or(Reason::Internal)?;

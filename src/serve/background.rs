@@ -41,7 +41,7 @@ impl BackgroundService for Flush {
 #[derive(Debug)]
 pub struct Drain {
     connections: Arc<Connections>,
-    draining: Arc<AtomicBool>,
+    draining: &'static AtomicBool,
     grace: Duration,
     /// A folder that goes with the process.
     scratch: Option<PathBuf>,
@@ -51,7 +51,7 @@ impl Drain {
     /// A drain of at most `grace`; `scratch` is a folder that goes with the process.
     pub fn new(
         connections: Arc<Connections>,
-        draining: Arc<AtomicBool>,
+        draining: &'static AtomicBool,
         grace: Duration,
         scratch: Option<PathBuf>,
     ) -> Self {

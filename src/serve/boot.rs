@@ -126,7 +126,8 @@ pub fn start(
     let live = Arc::new(Live::new(gateway));
     let metrics = Arc::clone(&shared.metrics);
     metrics.published(clock::since_epoch());
-    let draining = Arc::new(AtomicBool::new(false));
+    // One for the process, and every answer looks at it: nobody counts who else does.
+    let draining: &'static AtomicBool = Box::leak(Box::default());
     let connections = Connections::new(metrics.active_connections.clone());
 
     let mut server = Server::new_with_opt_and_conf(
@@ -137,11 +138,7 @@ pub fn start(
         conf,
     );
     server.bootstrap();
-    let proxy = Proxy::new(
-        Arc::clone(&live),
-        Arc::clone(&metrics),
-        Arc::clone(&draining),
-    );
+    let proxy = Proxy::new(Arc::clone(&live), Arc::clone(&metrics), draining);
     let mut platform = HttpProxy::new(proxy, Arc::clone(&server.configuration));
     platform.handle_init_modules();
     platform.server_options = Some(server_options(listen.h2c));
@@ -150,7 +147,7 @@ pub fn start(
         Arc::clone(&live),
         Arc::clone(&metrics),
         Arc::clone(&connections),
-        Arc::clone(&draining),
+        draining,
         listen.h2c,
         tls,
     );
@@ -176,7 +173,7 @@ pub fn start(
     };
     server.add_service(background_service(
         "drain",
-        Drain::new(connections, Arc::clone(&draining), grace, scratch),
+        Drain::new(connections, draining, grace, scratch),
     ));
     let (hangup, signals) = caught.split(draining);
     if let Some(reload) = options.reload {

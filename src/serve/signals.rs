@@ -4,7 +4,6 @@
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
@@ -48,7 +47,7 @@ impl Caught {
     }
 
     /// SIGHUP for the reload, the others for the end.
-    pub fn split(self, draining: Arc<AtomicBool>) -> (Signal, Signals) {
+    pub fn split(self, draining: &'static AtomicBool) -> (Signal, Signals) {
         (
             self.hangup,
             Signals {
@@ -63,7 +62,7 @@ impl Caught {
 #[derive(Debug)]
 pub struct Signals {
     /// Set as soon as the end begins, so that answers retire their connections.
-    draining: Arc<AtomicBool>,
+    draining: &'static AtomicBool,
     ending: Mutex<Ending>,
 }
 

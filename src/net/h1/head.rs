@@ -4,6 +4,7 @@
 //! Different from KrakenD: a repeated `Content-Length`, one beside `Transfer-Encoding`, and a transfer
 //! coding in an HTTP/1.0 answer are errors, not repaired.
 
+use memchr::memchr;
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
@@ -109,10 +110,7 @@ pub fn find_end(bytes: &[u8], from: usize) -> Result<Option<usize>, NetError> {
     }
     let window = bytes.get(..bytes.len().min(MAX_HEAD)).unwrap_or_default();
     let mut at = from.saturating_sub(2).min(window.len());
-    while let Some(step) = window
-        .get(at..)
-        .and_then(|rest| rest.iter().position(|b| *b == b'\n'))
-    {
+    while let Some(step) = window.get(at..).and_then(|rest| memchr(b'\n', rest)) {
         at += step + 1;
         match window.get(at..) {
             Some([b'\n', ..]) => return Ok(Some(at + 1)),

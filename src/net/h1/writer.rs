@@ -92,16 +92,15 @@ fn line(
 ) -> Result<(), NetError> {
     check_target(base_path, path_and_query)?;
     check_value("Host", host)?;
-    for part in [
-        method.as_str(),
-        " ",
-        origin,
-        base_path,
-        path_and_query,
-        " HTTP/1.1\r\nHost: ",
-    ] {
-        out.extend_from_slice(part.as_bytes());
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
+    // Mostly there is one part of these, and room for all of the head.
+    for part in [origin, base_path, path_and_query] {
+        if !part.is_empty() {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
     Ok(())
@@ -114,17 +113,22 @@ pub fn push_region(out: &mut Vec<u8>, region: &str) {
 
 /// Appends a field whose name is a token and whose value holds no line end.
 pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
     push_canonical(out, name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    push_value(out, value);
 }
 
 /// Appends a field whose name is spelled as it goes on the wire.
 pub fn push_spelled(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    push_value(out, value);
+}
+
+fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the fields of the framing and the end of the head.

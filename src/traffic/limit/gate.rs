@@ -201,13 +201,13 @@ impl Gate {
 }
 
 impl Leased for Gate {
-    fn report(&self, _: u128, at: Moment) -> Option<Told> {
+    fn report(&self, _: u64, at: Moment) -> Option<Told> {
         let shared = self.shared.as_ref()?;
         let report = shared.lease().report(&shared.terms, at.ticks);
         Some(self.told(report, at))
     }
 
-    fn settle(&self, _: u128, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next {
+    fn settle(&self, _: u64, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next {
         let Some(shared) = &self.shared else {
             return Next::default();
         };
@@ -217,7 +217,7 @@ impl Leased for Gate {
             .settle(&shared.terms, &told.report, reply, moments, view)
     }
 
-    fn unused(&self, _: u128, at: Moment) -> Back {
+    fn unused(&self, _: u64, at: Moment) -> Back {
         let unused = |shared: &SharedGate| shared.lease().unused(&shared.terms, at.ticks);
         let unused = self.shared.as_ref().map(unused);
         match unused.unwrap_or(Unused::Nothing) {
@@ -227,7 +227,7 @@ impl Leased for Gate {
         }
     }
 
-    fn failed(&self, _: u128, at: Moment) {
+    fn failed(&self, _: u64, at: Moment) {
         if let Some(shared) = &self.shared {
             shared.lease().failed(at.ticks);
         }
@@ -254,7 +254,7 @@ fn told(rate: Option<&Rate>, report: Report) -> Told {
 }
 
 impl Refund for Gate {
-    fn give_back(&self, _: u128, taken: Taken) {
+    fn give_back(&self, _: u64, taken: Taken) {
         self.tally.returned();
         self.bucket.give_back(Moment::now().ticks, taken.units);
         if let Some(shared) = &self.shared {
@@ -266,7 +266,7 @@ impl Refund for Gate {
 }
 
 impl Refund for Callers<Plan> {
-    fn give_back(&self, key: u128, taken: Taken) {
+    fn give_back(&self, key: u64, taken: Taken) {
         self.tally.returned();
         let (at, cost) = (Moment::now(), Cost::of(taken));
         self.table
@@ -275,7 +275,7 @@ impl Refund for Callers<Plan> {
 }
 
 impl Refund for SharedCrowd {
-    fn give_back(&self, key: u128, taken: Taken) {
+    fn give_back(&self, key: u64, taken: Taken) {
         self.callers.tally.returned();
         let (at, cost) = (Moment::now(), Cost::of(taken));
         let table = &self.callers.table;
@@ -364,7 +364,7 @@ impl SharedCrowd {
 
     fn take(
         &self,
-        key: u128,
+        key: u64,
         (kind, caller): (u8, &[u8]),
         at: Moment,
         cost: Cost,
@@ -463,13 +463,13 @@ fn beyond(plan: &Plan, held: &Held, at: Moment, wait: u64) -> Exhausted {
 }
 
 impl Leased for SharedCrowd {
-    fn report(&self, key: u128, at: Moment) -> Option<Told> {
+    fn report(&self, key: u64, at: Moment) -> Option<Told> {
         let state = self.callers.table.known(key, |_, state| *state);
         let (held, lease) = state?;
         Some(self.told(&held, lease.report(&self.terms, at.ticks), at))
     }
 
-    fn settle(&self, key: u128, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next {
+    fn settle(&self, key: u64, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next {
         let view = self.share.store.view(at.ticks);
         let (terms, moments) = (&self.terms, (sent, at.ticks));
         let table = &self.callers.table;
@@ -484,7 +484,7 @@ impl Leased for SharedCrowd {
         settled.unwrap_or_default()
     }
 
-    fn unused(&self, key: u128, at: Moment) -> Back {
+    fn unused(&self, key: u64, at: Moment) -> Back {
         let table = &self.callers.table;
         let found = table.known(key, |_, (held, lease)| {
             (*held, lease.unused(&self.terms, at.ticks))
@@ -496,7 +496,7 @@ impl Leased for SharedCrowd {
         }
     }
 
-    fn failed(&self, key: u128, at: Moment) {
+    fn failed(&self, key: u64, at: Moment) {
         let table = &self.callers.table;
         table.known(key, |_, (_, lease)| lease.failed(at.ticks));
     }
@@ -549,7 +549,7 @@ impl Crowd {
         caller: &[u8],
         at: Moment,
         cost: Cost,
-    ) -> (u128, Result<Option<Seen>, Exhausted>) {
+    ) -> (u64, Result<Option<Seen>, Exhausted>) {
         let (key, taken) = match self {
             Self::Own(callers) => {
                 let key = callers.table.key(kind, caller);
@@ -616,7 +616,7 @@ impl Crowd {
     }
 
     /// Puts back what a request took that was then refused elsewhere.
-    pub fn give_back(&self, key: u128, cost: Cost) {
+    pub fn give_back(&self, key: u64, cost: Cost) {
         match self {
             Self::Own(callers) => callers.give_back(key, cost.taken()),
             Self::Shared(crowd) => crowd.give_back(key, cost.taken()),
@@ -624,7 +624,7 @@ impl Crowd {
     }
 
     /// What a request took, for the case that it is refused elsewhere.
-    pub fn charge(&self, key: u128, cost: Cost) -> Charge {
+    pub fn charge(&self, key: u64, cost: Cost) -> Charge {
         let of: Arc<dyn Refund> = match self {
             Self::Own(callers) => Arc::clone(callers) as Arc<dyn Refund>,
             Self::Shared(crowd) => Arc::clone(crowd) as Arc<dyn Refund>,

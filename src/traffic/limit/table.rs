@@ -2,9 +2,8 @@
 //! fifty nanoseconds.
 //!
 //! A caller is known here by a hash whose key this process drew at random: no address and no API key stands in memory,
-//! and nobody outside can make two callers meet. Half of its 128 bits choose the shard, the other half is what is kept:
-//! that any two of a million meet is less likely than one in ten thousand million. What the callers are allowed stands
-//! once, in the [`Rule`], and not beside each of them.
+//! and nobody outside can make two callers meet. It has 64 bits: that any two of a million meet is less likely than one
+//! in thirty million. What the callers are allowed stands once, in the [`Rule`], and not beside each of them.
 //!
 //! Differs from KrakenD: the number is bounded. Who may be forgotten is for the rule to say. The native rules let go
 //! of callers who stand as if they had never come, so forgetting gives nobody anything. When a shard is full of others,
@@ -90,11 +89,11 @@ pub struct Table<R: Rule> {
     shards: Box<[Mutex<Shard<R::State>>]>,
     /// Most callers of one shard.
     most: usize,
-    hash: [RandomState; 2],
+    hash: RandomState,
 }
 
 struct Shard<S> {
-    callers: HashMap<u64, S, BuildHasherDefault<Low>>,
+    callers: HashMap<u64, S, BuildHasherDefault<Turned>>,
     /// Whom there is no room for.
     beyond: Option<S>,
     /// When it makes sense to look for callers to forget again.
@@ -126,7 +125,7 @@ impl<R: Rule> Table<R> {
             rule,
             shards: (0..count).map(|_| empty()).collect(),
             most: most_each,
-            hash: [RandomState::new(), RandomState::new()],
+            hash: RandomState::new(),
         }
     }
 
@@ -136,22 +135,17 @@ impl<R: Rule> Table<R> {
     }
 
     /// The key of a caller of this kind. Kinds are apart: an address never meets a user of that name.
-    pub fn key(&self, kind: u8, caller: &[u8]) -> u128 {
-        let [high, low] = &self.hash;
-        let one = |hash: &RandomState| {
-            let mut hasher = hash.build_hasher();
-            hasher.write_u8(kind);
-            hasher.write(caller);
-            u128::from(hasher.finish())
-        };
-        one(high) << 64 | one(low)
+    pub fn key(&self, kind: u8, caller: &[u8]) -> u64 {
+        let mut hasher = self.hash.build_hasher();
+        hasher.write_u8(kind);
+        hasher.write(caller);
+        hasher.finish()
     }
 
     /// Works on the state of a caller, who need not have come before.
-    pub fn with<T>(&self, key: u128, at: Moment, work: impl FnOnce(&R, &mut R::State) -> T) -> T {
+    pub fn with<T>(&self, key: u64, at: Moment, work: impl FnOnce(&R, &mut R::State) -> T) -> T {
         let mut shard = self.shard(key);
-        let place = place(key);
-        if let Some(state) = shard.callers.get_mut(&place) {
+        if let Some(state) = shard.callers.get_mut(&key) {
             return work(&self.rule, state);
         }
         if shard.callers.len() >= self.most {
@@ -160,16 +154,16 @@ impl<R: Rule> Table<R> {
         let mut state = self.rule.fresh(at);
         if shard.callers.len() < self.most {
             let done = work(&self.rule, &mut state);
-            shard.callers.insert(place, state);
+            shard.callers.insert(key, state);
             return done;
         }
         work(&self.rule, shard.beyond.get_or_insert(state))
     }
 
     /// Works on the state of a caller that is there.
-    pub fn known<T>(&self, key: u128, work: impl FnOnce(&R, &mut R::State) -> T) -> Option<T> {
+    pub fn known<T>(&self, key: u64, work: impl FnOnce(&R, &mut R::State) -> T) -> Option<T> {
         let mut shard = self.shard(key);
-        let state = shard.callers.get_mut(&place(key))?;
+        let state = shard.callers.get_mut(&key)?;
         Some(work(&self.rule, state))
     }
 
@@ -217,10 +211,10 @@ impl<R: Rule> Table<R> {
         self.len() == 0
     }
 
-    fn shard(&self, key: u128) -> MutexGuard<'_, Shard<R::State>> {
-        // The high half chooses the shard, the low one the place in it.
+    fn shard(&self, key: u64) -> MutexGuard<'_, Shard<R::State>> {
+        // The high bits choose the shard.
         let count = self.shards.len() as u64;
-        let at = (u128::from((key >> 64) as u64) * u128::from(count)) >> 64;
+        let at = (u128::from(key) * u128::from(count)) >> 64;
         #[expect(
             clippy::indexing_slicing,
             reason = "the high word of a product with the count is below the count"
@@ -284,16 +278,12 @@ fn lock<S>(shard: &Mutex<Shard<S>>) -> MutexGuard<'_, Shard<S>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a caller is known by in its shard: the low half of its key.
-const fn place(key: u128) -> u64 {
-    key as u64
-}
-
-/// Places are hashes already.
+/// Keys are hashes already. Those of one shard have their high bits in common, by which a map tells its entries apart,
+/// so they go to where it needs none.
 #[derive(Default)]
-struct Low(u64);
+struct Turned(u64);
 
-impl Hasher for Low {
+impl Hasher for Turned {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -304,8 +294,8 @@ impl Hasher for Low {
         }
     }
 
-    fn write_u64(&mut self, place: u64) {
-        self.0 = place;
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key.rotate_left(32);
     }
 }
 

@@ -115,7 +115,7 @@ struct Here {
 /// A caller whose plan was charged.
 struct Charged<'c> {
     crowd: &'c Crowd,
-    key: u128,
+    key: u64,
     cost: Cost,
 }
 
@@ -375,7 +375,7 @@ impl Service {
 }
 
 /// A caller's key, and what came of it.
-type Charge = (u128, Result<Option<Seen>, Exhausted>);
+type Charge = (u64, Result<Option<Seen>, Exhausted>);
 
 #[cfg(test)]
 mod tests {

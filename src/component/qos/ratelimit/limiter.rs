@@ -304,7 +304,7 @@ impl Limiter {
     }
 
     /// Takes from both; also gives the key of a client from whom was taken.
-    fn take(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) -> Result<Option<u128>, Error> {
+    fn take(&self, head: &dyn Head, edits: &mut Edits, ctx: &Ctx) -> Result<Option<u64>, Error> {
         let at = Moment::now();
         // A request that all together have no room for costs its client nothing.
         if let Some(All::Native(gate, cost, label)) = &self.all
@@ -348,7 +348,7 @@ impl Limiter {
         (head, ctx): (&dyn Head, &Ctx),
         edits: &mut Edits,
         at: Moment,
-    ) -> Result<Option<u128>, Error> {
+    ) -> Result<Option<u64>, Error> {
         match each {
             Each::Krakend(callers) => {
                 let table = &callers.table;
@@ -400,7 +400,7 @@ impl Limiter {
     }
 
     /// The policy is told once, with the client's limit if there is one.
-    fn before(&self, client: Option<u128>) -> Before<'_> {
+    fn before(&self, client: Option<u64>) -> Before<'_> {
         match (&self.policy, client) {
             (Some(policy), Some(_)) => Before::Told(policy),
             _ => Before::Beside,

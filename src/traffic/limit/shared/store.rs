@@ -108,16 +108,16 @@ pub struct Told {
 /// A limit with leases.
 pub trait Leased: Send + Sync {
     /// What is to be told of a caller; `None` when there is nothing, or no such caller.
-    fn report(&self, key: u128, at: Moment) -> Option<Told>;
+    fn report(&self, key: u64, at: Moment) -> Option<Told>;
 
     /// Takes the store's answer in, to a call that was made at `sent` first.
-    fn settle(&self, key: u128, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next;
+    fn settle(&self, key: u64, at: Moment, sent: u64, told: &Told, reply: &Reply) -> Next;
 
     /// A lease that may be unused, to be given back.
-    fn unused(&self, key: u128, at: Moment) -> Back;
+    fn unused(&self, key: u64, at: Moment) -> Back;
 
     /// The report did not arrive; it will be made again.
-    fn failed(&self, key: u128, at: Moment);
+    fn failed(&self, key: u64, at: Moment);
 }
 
 /// A caller that has something to report.
@@ -126,7 +126,7 @@ pub struct Ask {
     /// Whose caller it is.
     pub whose: Weak<dyn Leased>,
     /// The caller's key there.
-    pub key: u128,
+    pub key: u64,
     /// Its name in the store.
     pub id: Id,
 }

@@ -101,7 +101,7 @@ impl Pace {
 }
 
 /// A limit and a caller's key there.
-type Whose = (usize, u128);
+type Whose = (usize, u64);
 
 fn whose(ask: &Ask) -> Whose {
     (ask.whose.as_ptr().cast::<()>() as usize, ask.key)
@@ -313,22 +313,22 @@ mod tests {
     struct Nobody;
 
     impl Leased for Nobody {
-        fn report(&self, key: u128, _: Moment) -> Option<Told> {
+        fn report(&self, key: u64, _: Moment) -> Option<Told> {
             (key != 7).then(Told::default)
         }
-        fn settle(&self, _: u128, _: Moment, _: u64, _: &Told, _: &Reply) -> Next {
+        fn settle(&self, _: u64, _: Moment, _: u64, _: &Told, _: &Reply) -> Next {
             Next {
                 holds: true,
                 ..Next::default()
             }
         }
-        fn unused(&self, key: u128, _: Moment) -> Back {
+        fn unused(&self, key: u64, _: Moment) -> Back {
             if key == 1 { Back::Busy } else { Back::Nothing }
         }
-        fn failed(&self, _: u128, _: Moment) {}
+        fn failed(&self, _: u64, _: Moment) {}
     }
 
-    fn work(callers: u128) -> (Arc<dyn Leased>, Work) {
+    fn work(callers: u64) -> (Arc<dyn Leased>, Work) {
         let whose: Arc<dyn Leased> = Arc::new(Nobody);
         let mut work = Work::default();
         for key in 0..callers {
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_crowd_is_told_in_pieces() {
-        let (_whose, mut all) = work(3 * (BATCH * AT_ONCE) as u128 / 2);
+        let (_whose, mut all) = work(3 * (BATCH * AT_ONCE) as u64 / 2);
         let calls = |all: &mut Work| all.batches(false, at(1)).len();
         assert_eq!(calls(&mut all), AT_ONCE);
         assert!(all.is_due());
