@@ -14,8 +14,8 @@ enum Turn {
     No,
     /// One is, and it has not asked yet.
     New,
-    /// It asked, and this is its time.
-    At(Instant),
+    /// It asked, and this is its time; also as a [`moment`].
+    At(Instant, u64),
 }
 
 thread_local! {
@@ -27,14 +27,8 @@ thread_local! {
 #[inline]
 pub fn now() -> Instant {
     match TURN.get() {
-        Turn::At(now) => now,
-        turn => {
-            let now = read();
-            if matches!(turn, Turn::New) {
-                TURN.set(Turn::At(now));
-            }
-            now
-        }
+        Turn::At(now, _) => now,
+        turn => read(turn).0,
     }
 }
 
@@ -48,13 +42,19 @@ pub fn after(moment: Instant) -> Instant {
 
 /// Has the clock read anew in this turn, after work that took long.
 pub fn renew() {
-    if matches!(TURN.get(), Turn::At(_)) {
+    if matches!(TURN.get(), Turn::At(..)) {
         TURN.set(Turn::New);
     }
 }
 
-fn read() -> Instant {
-    tokio::time::Instant::now().into_std()
+#[inline(never)]
+fn read(turn: Turn) -> (Instant, u64) {
+    let now = tokio::time::Instant::now().into_std();
+    let ticks = ticks_at(now);
+    if matches!(turn, Turn::New) {
+        TURN.set(Turn::At(now, ticks));
+    }
+    (now, ticks)
 }
 
 pin_project! {
@@ -124,7 +124,10 @@ pub fn wall_at(ticks: u64) -> Duration {
 
 /// Nanoseconds since the process began, at [`now`]; never goes back.
 pub fn moment() -> u64 {
-    ticks_at(now())
+    match TURN.get() {
+        Turn::At(_, ticks) => ticks,
+        turn => read(turn).1,
+    }
 }
 
 /// [`moment`] for one that is at hand.

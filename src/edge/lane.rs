@@ -9,6 +9,7 @@ use crate::edge::down::Down;
 use crate::edge::duplex::{Duplex, Ended, Patience, Up};
 use crate::edge::head::WireHead;
 use crate::edge::line::Line;
+use crate::edge::reader;
 use crate::edge::room::Room;
 use crate::edge::wire::{self, Written};
 use crate::gateway::gate::{Caller, Passage};
@@ -119,6 +120,7 @@ impl Lane {
         let fed = body.feed(line.held.get(info.end..).unwrap_or_default());
         let bad = fed.is_err();
         let fed = fed.unwrap_or_default();
+        let alone = info.end + fed.used >= line.held.len();
         let mut visit = Visit {
             bytes: take_front(&mut line.held, info.end + fed.used),
             line,
@@ -152,6 +154,9 @@ impl Lane {
         self.metrics.lane(metrics::Lane::Fast);
         visit.line.seen = Some(finish::finish(&x, &visit.told()));
         visit.room.edits = std::mem::take(&mut x.edits.answer);
+        if alone {
+            reader::rest(visit.bytes);
+        }
         after
     }
 }

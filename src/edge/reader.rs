@@ -2,7 +2,7 @@
 //! without a buffer of its own while the connection idles.
 
 use bytes::BytesMut;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,10 +10,14 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes taken from the socket at once.
 const SCRATCH: usize = 16 << 10;
+/// Most room of a buffer that is used again.
+const LARGEST: usize = 16 << 10;
 
 thread_local! {
     /// One per thread instead of one per connection: it is only borrowed while bytes are there.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    /// What the last request on this thread lay in.
+    static SPARE: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
 /// Appends what the client sent; 0 when it closed.
@@ -37,10 +41,21 @@ pub fn poll_more<S: AsyncRead + Unpin + ?Sized>(
         let mut buffer = ReadBuf::new(scratch);
         ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
         let filled = buffer.filled();
-        // A fresh buffer becomes the request's own memory without another copy.
+        if into.capacity() == 0 {
+            *into = SPARE.take();
+        }
+        // The buffer becomes the request's own memory without another copy.
         into.extend_from_slice(filled);
         Poll::Ready(Ok(filled.len()))
     })
+}
+
+/// Takes the memory of a request that has ended, which it shares with nobody, for the next one.
+pub fn rest(mut bytes: BytesMut) {
+    if bytes.capacity() <= LARGEST {
+        bytes.clear();
+        SPARE.set(bytes);
+    }
 }
 
 /// Looks for the end of a head in bytes that arrive piece by piece, each byte once.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::base::clock;
 
@@ -37,12 +37,7 @@ pub struct Moment {
 impl Moment {
     /// Now.
     pub fn now() -> Self {
-        Self::at(clock::now())
-    }
-
-    /// One that is at hand.
-    pub fn at(moment: Instant) -> Self {
-        let ticks = clock::ticks_at(moment);
+        let ticks = clock::moment();
         Self {
             ticks,
             wall: clock::wall_at(ticks),

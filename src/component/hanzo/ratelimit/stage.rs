@@ -52,8 +52,7 @@ impl HeadStage for Global {
         edits: &'a mut Edits,
         ctx: &'a mut Ctx,
     ) -> Step<'a> {
-        // In front of all that a request may wait for.
-        let at = Moment::at(ctx.started);
+        let at = Moment::now();
         let policy = self.policy.as_ref();
         match self.gate.take(at, self.cost) {
             Ok(standing) => {
