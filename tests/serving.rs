@@ -220,7 +220,8 @@ fn a_broken_file_changes_nothing_and_is_told() {
     let origin = Origin::json("{}");
     let gateway = Gateway::native(endpoints(&[("/a", &origin.url())]));
     let success = |value: &str| {
-        let line = format!("hanzo_gateway_config_last_reload_successful {value}");
+        // Whole: the words that explain it begin with its name and a 1 too.
+        let line = format!("hanzo_gateway_config_last_reload_successful {value}\n");
         eventually(&line, || gateway.metrics().contains(&line).then_some(()));
     };
     success("1");
