@@ -112,10 +112,11 @@ fn answers(script: &Script, first: &[Reply], second: &[Reply]) -> Result<(), Str
         let close = one.close == other.close || !counts || (at + 1 == common && excused);
         // Of several faults in one request each lane names the one that it meets first, by how its bytes arrive.
         let fault = |reply: &Reply| {
-            matches!(reply.status, 400 | 404 | 405 | 413 | 414 | 431) && reply.close
+            matches!(reply.status, 400 | 404 | 405 | 413 | 414 | 431 | 501) && reply.close
         };
-        let several = one.status == 400 && other.status == 400 || script.shapes.len() > 1;
-        let faulty = at >= script.whole.len() && several && fault(one) && fault(other);
+        let several = script.shapes.len() > 1;
+        let broken = at >= script.whole.len() && one.status == 400 && other.status == 400;
+        let faulty = (several || broken) && fault(one) && fault(other);
         let same = faulty
             || one.status == other.status
                 && stable(&one.body) == stable(&other.body)
