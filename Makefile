@@ -55,7 +55,11 @@ bench: setup ## micro benchmarks
 
 bench-load: setup ## requests over loopback: the gateway, plain Pingora and nginx side by side
 	@$(CARGO) build --release --bin hanzo-gateway --example bare
-	@python3 benches/load/run.py --gateway $(TARGET)/quick-release/hanzo-gateway --bare $(TARGET)/quick-release/examples/bare
+	@python3 benches/load/run.py --gateway $(TARGET)/release/hanzo-gateway --bare $(TARGET)/release/examples/bare
+
+bench-load-pairs: setup ## the gateway, with and without limits, beside nginx, to a few percent
+	@$(CARGO) build --release --bin hanzo-gateway
+	@python3 benches/load/pairs.py --gateway $(TARGET)/release/hanzo-gateway
 
 bench-load-h2: setup ## requests of HTTP/2 clients: the gateway beside nginx
 	@$(CARGO) build --profile quick-release --bin hanzo-gateway
