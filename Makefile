@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared bench-load-callers profile fuzz conformance differential install clean
+.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-pairs bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared bench-load-callers profile fuzz conformance differential install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
