@@ -54,10 +54,16 @@ pub(crate) fn key(target: &str) -> String {
         let length = 2 + connection + request;
         (connection > 0 && request > 0).then(|| segment.get(..length).map(str::to_owned))?
     };
-    // What is encoded may be so or not behind the gateway, and a query stays behind; a quote would end the text of an
-    // answer.
+    // What is encoded may be so or not behind the gateway, a query and the authority of an absolute target stay behind; a
+    // quote would end the text of an answer.
     let whole = || {
-        let path = target.split('?').next().unwrap_or_default();
+        let target = target.split('?').next().unwrap_or_default();
+        let path = match target.split_once("://") {
+            Some((_, rest)) if !target.starts_with('/') => {
+                rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+            }
+            _ => target,
+        };
         let decoded = hanzo_gateway::gateway::path::decode(path.as_bytes());
         let plain = |byte: &&u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
         let bytes = decoded.as_deref().unwrap_or(path.as_bytes());
