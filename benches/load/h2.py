@@ -14,7 +14,7 @@ round are taken first, and the median of these is told. Goal: 1.5 times nginx fo
 
 Loopback only, Python's standard library only; needs nginx and h2load. Ends by itself after ten minutes.
 """
-import argparse, json, os, re, shutil, signal, statistics, subprocess, sys, tempfile
+import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile
 
 import run
 
@@ -129,17 +129,10 @@ def main():
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--json", help="write all samples here")
     options = parser.parse_args()
-    for name in ("nginx", "h2load"):
-        if not shutil.which(name, path=run.PATH):
-            sys.exit(f"{name} is not installed; without it there is nothing to compare with")
+    run.needs("nginx", "h2load")
     version = subprocess.run(["nginx", "-v"], capture_output=True, text=True, env={**os.environ, "PATH": run.PATH}).stderr
     options.old_nginx = tuple(map(int, re.search(r"/(\d+)\.(\d+)\.(\d+)", version).groups())) < (1, 25, 1)
-
-    def leave(number, _):
-        sys.exit("stopped: took too long" if number == signal.SIGALRM else f"stopped by signal {number}")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, leave)
-    signal.alarm(run.LIMIT)
+    run.ends_within(run.LIMIT)
 
     peers = {"nginx": nginx}
     for number, binary in enumerate(options.gateway):

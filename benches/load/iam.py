@@ -14,7 +14,7 @@ dies and comes back. Told are the statuses that callers got; whoever is remember
 Goals: a remembered token at most 3 us, a remembered key at most 2 us, a fresh token at most 60 us.
 Loopback only, Python's standard library only; needs nginx, wrk and openssl. Ends by itself after ten minutes.
 """
-import argparse, base64, collections, contextlib, hashlib, http.client, http.server, json, os, shutil, signal, statistics
+import argparse, base64, collections, contextlib, hashlib, http.client, http.server, json, os, shutil, statistics
 import subprocess, sys, tempfile, threading, time, urllib.parse
 
 import run
@@ -278,15 +278,8 @@ def main():
     parser.add_argument("--fresh", type=int, default=3000, help="tokens that are sent once, each round")
     parser.add_argument("--json", help="write all samples here")
     options = parser.parse_args()
-    missing = [tool for tool in ("nginx", "wrk", "openssl") if not shutil.which(tool, path=run.PATH)]
-    if missing:
-        sys.exit("needs " + ", ".join(missing))
-
-    def leave(number, _):
-        sys.exit(f"stopped by signal {number}" if number != signal.SIGALRM else "stopped: took too long")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, leave)
-    signal.alarm(run.LIMIT)
+    run.needs("nginx", "wrk", "openssl")
+    run.ends_within(run.LIMIT)
     samples, rows = {}, []
     with tempfile.TemporaryDirectory(prefix="load-iam-") as folder:
         os.chmod(folder, 0o755)

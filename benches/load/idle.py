@@ -11,7 +11,7 @@ limit. The soft limit of open files is raised to the hard one; what does not fit
 
 Loopback only, Python's standard library only; ends by itself after two minutes.
 """
-import argparse, json, os, re, resource, selectors, signal, socket, sys, tempfile, time
+import argparse, json, os, re, resource, selectors, socket, sys, tempfile, time
 
 import run
 
@@ -108,10 +108,6 @@ def tell(title, pid, since=None):
     return rss, pss
 
 
-def leave(number, _):
-    sys.exit("stopped: took too long" if number == signal.SIGALRM else f"stopped by signal {number}")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gateway", type=os.path.abspath, required=True, help="the gateway's binary")
@@ -120,9 +116,7 @@ def main():
     parser.add_argument("--connections", type=int, default=10000)
     parser.add_argument("--goal", type=float, default=60, help="MiB in all, above which the exit status is 1")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, leave)
-    signal.alarm(120)
+    run.ends_within(120)
     wanted = raise_limit(options.connections)
     with tempfile.TemporaryDirectory(prefix="load-") as folder:
         os.chmod(folder, 0o755)

@@ -12,7 +12,7 @@ The last window is not a closed loop: --rate requests a second over 20 connectio
 
 Loopback only, Python's standard library only; needs nginx, wrk and h2load. Ends by itself after ten minutes.
 """
-import argparse, json, os, re, shutil, signal, statistics, subprocess, sys, tempfile
+import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile
 
 import run
 
@@ -66,15 +66,8 @@ def main():
     parser.add_argument("--rate", type=int, default=1000, help="requests a second of the last window")
     parser.add_argument("--json", help="write all samples here")
     options = parser.parse_args()
-    missing = [tool for tool in ("nginx", "wrk", "h2load") if not shutil.which(tool, path=run.PATH)]
-    if missing:
-        sys.exit(f"not installed: {', '.join(missing)}")
-
-    def leave(number, _):
-        sys.exit(f"stopped by signal {number}" if number != signal.SIGALRM else "stopped: took too long")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, leave)
-    signal.alarm(run.LIMIT)
+    run.needs("nginx", "wrk", "h2load")
+    run.ends_within(run.LIMIT)
 
     windows = [*WINDOWS, (f"GET 1 KiB, {options.rate}/s", "/1k", None)]
     samples, peers = {}, {}

@@ -159,6 +159,22 @@ def memory(pid):
     return total / 1024
 
 
+def needs(*tools):
+    """Ends here when one of them is not installed."""
+    missing = [tool for tool in tools if not shutil.which(tool, path=PATH)]
+    if missing:
+        sys.exit("needs " + ", ".join(missing))
+
+
+def ends_within(seconds):
+    """Whatever ends the script, or that time, lets it end what it has started."""
+    def leave(number, _):
+        sys.exit(f"stopped by signal {number}" if number != signal.SIGALRM else "stopped: took too long")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, leave)
+    signal.alarm(seconds)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -335,12 +351,7 @@ def main():
     parser.add_argument("--rate", type=int, default=500, help="requests a second of the latency window")
     parser.add_argument("--json", help="write all samples here")
     options = parser.parse_args()
-
-    def leave(number, _):
-        sys.exit(f"stopped by signal {number}" if number != signal.SIGALRM else "stopped: took too long")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, leave)
-    signal.alarm(LIMIT)
+    ends_within(LIMIT)
 
     peers = {"gateway": start_gateway}
     if options.bare:

@@ -12,10 +12,10 @@ before and while they wait; what the kernel holds is not in them, and told from 
 
 Loopback only, Python's standard library only; ends by itself after three minutes.
 """
-import argparse, http.client, os, re, signal, sys, tempfile, threading, time
+import argparse, http.client, os, re, sys, tempfile, threading, time
 
 import run
-from idle import connect, leave, raise_limit, start, tell
+from idle import connect, raise_limit, start, tell
 
 REQUEST = b"GET /1m HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\n\r\n"
 RECEIVE = 4096
@@ -89,9 +89,7 @@ def main():
     parser.add_argument("--secs", type=int, default=10, help="how long the quiet client asks, each time")
     parser.add_argument("--goal", type=float, default=400, help="MiB, above which the exit status is 1")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, leave)
-    signal.alarm(180)
+    run.ends_within(180)
     # The gateway has two sockets for each, and inherits the limit.
     wanted = raise_limit(2 * options.connections) // 2
     run.FILES["/1m"] = b"z" * 1000000
