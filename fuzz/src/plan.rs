@@ -287,10 +287,11 @@ fn sent(bytes: &[u8], info: &HeadInfo, head: &WireHead<'_>, choices: &mut Choice
     };
     let target = at_once(call::pick(backend, &x.ctx, &mut Tried::default())).expect("a host");
     let mut out = b"left over".to_vec();
-    let written = wire::request(head, (begun, &fed), &x, (backend, &target), &mut out);
+    let written = wire::request(head, &x, (backend, &target), &mut out);
     if at_once(written).is_err() {
         return;
     }
+    passing(begun, &fed, |part| out.extend_from_slice(part));
     let mut used = info.end + fed.used;
     let mut broken = false;
     if !body.done() {

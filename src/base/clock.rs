@@ -131,7 +131,7 @@ pub fn moment() -> u64 {
 }
 
 /// [`moment`] for one that is at hand.
-pub fn ticks_at(moment: Instant) -> u64 {
+fn ticks_at(moment: Instant) -> u64 {
     let since = moment.saturating_duration_since(process_start());
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

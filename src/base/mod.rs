@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod error;
 pub mod field;
+pub mod future;
 pub mod fx;
 pub mod json;
 pub mod problem;

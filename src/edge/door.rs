@@ -2,6 +2,7 @@
 //! exactly its own bytes; what follows a request stays here until its turn.
 
 use crate::base::clock::Turns;
+use crate::base::future::boxed;
 use crate::base::reply::Asked;
 use crate::base::{Dialect, Error, Reason};
 use crate::edge::chunks::{Checked, Chunks};
@@ -151,7 +152,7 @@ impl Door {
     async fn serve(&self, stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) {
         let mut line = Line::new(stream, peer, shutdown);
         let mut first = true;
-        loop {
+        let refused = loop {
             // An idle connection must not keep an old snapshot alive.
             let wait = self.live.read(|gateway| {
                 let head = head_timeout(&gateway.service.limits);
@@ -165,19 +166,16 @@ impl Door {
                     first,
                 }
             });
-            let next = line.next_head(&wait, &self.live).await;
-            let (head, mut room, gateway) = match next {
+            let (head, mut room, gateway) = match line.next_head(&wait, &self.live).await {
                 Next::Head(head, room, gateway) => (head, room, gateway),
                 Next::Closed => return,
-                Next::Refuse(reason) => {
-                    return Box::pin(self.refuse(&mut line.stream, &line.held, reason, peer)).await;
-                }
+                Next::Refuse(reason) => break reason,
             };
             first = false;
             let stay = head.keep_alive && !*shutdown.borrow() && !self.lane.is_draining();
             let after = if gateway.service.lane == Setting::Auto && head.facts().check().is_ok() {
                 // Boxed: a connection that idles needs none of it.
-                Box::pin(self.lane.serve(&mut line, gateway, &head, &mut room, stay)).await
+                boxed(|| self.lane.serve(&mut line, gateway, &head, &mut room, stay)).await
             } else {
                 After::NotOurs
             };
@@ -195,7 +193,8 @@ impl Door {
                 return;
             };
             line.stream = stream;
-        }
+        };
+        Box::pin(self.refuse(&mut line.stream, &line.held, refused, peer)).await;
     }
 
     /// One request on Pingora's path; gives the connection back if it may go on.

@@ -2,6 +2,7 @@
 //! checked, what the client does not take at once is kept.
 
 use crate::edge::answer::Planned;
+use crate::edge::room::scratch;
 use crate::net::h1::head::{MAX_HEAD, find_end};
 use crate::net::h1::writer::{LAST_CHUNK, push_chunk};
 use crate::net::{NetError, interim};
@@ -39,15 +40,12 @@ pub struct Down {
     pub(super) done: bool,
     /// Body bytes so far.
     pub bytes: u64,
-    /// Room for the client's head.
-    pub head: Vec<u8>,
 }
 
 impl Down {
-    /// An answer of which nothing has come; `head` is room for the client's head.
-    pub fn new(head: Vec<u8>) -> Self {
+    /// An answer of which nothing has come.
+    pub fn new() -> Self {
         Self {
-            head,
             flushed: true,
             ..Self::default()
         }
@@ -106,11 +104,7 @@ impl Down {
             return self.end();
         }
         self.touched = true;
-        let mut head = std::mem::take(&mut self.head);
-        head.clear();
-        let taken = self.take_into(buffer, came, route, cx, &mut head);
-        self.head = head;
-        taken
+        scratch(|head| self.take_into(buffer, came, route, cx, head))
     }
 
     fn take_into(

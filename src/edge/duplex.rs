@@ -6,8 +6,10 @@
 
 use crate::base::{Reason, clock};
 use crate::edge::body::{Body, passing};
+use crate::edge::chunks::Fed;
 use crate::edge::down::{Down, Plan, Route};
 use crate::edge::line::{MOST_HELD, STUCK};
+use crate::edge::room::scratch;
 use crate::edge::timer::Timer;
 use crate::net::NetError;
 use crate::net::io::{Conn, SCRATCH, poll_through, poll_with_room};
@@ -77,8 +79,10 @@ enum Sending {
 /// The request on its way up.
 #[derive(Debug)]
 pub struct Up<'a> {
-    /// Bytes for the backend: at first the head and what came with it of the body.
+    /// Bytes for the backend: at first the head.
     pub out: &'a mut Vec<u8>,
+    /// What came of the body with the client's head, until it is sent or in `out`.
+    begun: Option<(&'a [u8], &'a Fed)>,
     /// What is still to come from the client.
     pub body: Body,
     /// Counts and times it.
@@ -91,17 +95,51 @@ pub struct Up<'a> {
 }
 
 impl<'a> Up<'a> {
-    /// A request whose first bytes are in `out`; they hold `received` bytes of the body.
-    pub fn new(out: &'a mut Vec<u8>, body: Body, upload: &'a mut Upload, received: u64) -> Self {
+    /// A request whose head is in `out`; of the body, these bytes came with the client's head, and are what is told.
+    pub fn new(
+        out: &'a mut Vec<u8>,
+        begun: (&'a [u8], &'a Fed),
+        body: Body,
+        upload: &'a mut Upload,
+    ) -> Self {
         Self {
             out,
+            begun: Some(begun).filter(|(bytes, _)| !bytes.is_empty()),
             body,
             upload,
-            received,
+            received: begun.1.data,
             sent: 0,
             flushed: false,
             state: Sending::Going,
         }
+    }
+
+    /// Sends head and begin of the body in one write. They are joined in memory of the thread: a request that waits
+    /// for its answer keeps the body once, as it came.
+    fn poll_first(
+        &mut self,
+        (bytes, fed): (&[u8], &Fed),
+        conn: &mut Conn,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        scratch(|whole| {
+            whole.extend_from_slice(self.out);
+            passing(bytes, fed, |part| whole.extend_from_slice(part));
+            let sent = Pin::new(&mut conn.io).poll_write(cx, whole);
+            let n = match &sent {
+                Poll::Ready(Ok(n)) => *n,
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            if n < whole.len() {
+                let behind = whole.get(self.out.len()..).unwrap_or_default();
+                self.out.extend_from_slice(behind);
+            }
+            self.sent = n.min(self.out.len());
+            sent.map(|sent| match sent {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                sent => sent.map(drop),
+            })
+        })
     }
 }
 
@@ -110,8 +148,7 @@ pub struct Duplex<'a> {
     client: &'a mut Stream,
     held: &'a mut BytesMut,
     timer: &'a mut Timer,
-    /// The backend's connection.
-    pub conn: Conn,
+    conn: &'a mut Conn,
     /// The way up.
     pub up: Up<'a>,
     /// The way down.
@@ -143,7 +180,7 @@ impl<'a> Duplex<'a> {
     /// backend; nothing is sent yet.
     pub fn new(
         (client, held, timer): (&'a mut Stream, &'a mut BytesMut, &'a mut Timer),
-        conn: Conn,
+        conn: &'a mut Conn,
         up: Up<'a>,
         down: Down,
         patience: Patience,
@@ -254,6 +291,14 @@ impl<'a> Duplex<'a> {
         let mut moved = false;
         while self.up.state == Sending::Going {
             let Self { conn, up, .. } = self;
+            if let Some(begun) = up.begun.take() {
+                match up.poll_first(begun, conn, cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(())) => moved = true,
+                    Poll::Ready(Err(error)) => self.broke("write", Some(error)),
+                }
+                continue;
+            }
             let rest = up.out.get(up.sent..).unwrap_or_default();
             if !rest.is_empty() {
                 match Pin::new(&mut conn.io).poll_write(cx, rest) {

@@ -83,10 +83,8 @@ impl Head for WireHead<'_> {
     }
 
     fn each(&self, each: &mut dyn FnMut(&str, &[u8])) {
-        let (first, last) = match self.spans {
-            [] => return,
-            [first, .., last] => (first, last),
-            [only] => (only, only),
+        let (Some(first), Some(last)) = (self.spans.first(), self.spans.last()) else {
+            return;
         };
         // A name is a token, so it is text; mostly all is, and is looked at once.
         let text = self.raw.get(..last.end as usize);

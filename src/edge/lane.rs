@@ -1,6 +1,7 @@
 //! The fast lane: one request, from the bytes that came to the bytes that go, without a session of the
 //! platform. Every decision is made by the same code as on Pingora's path.
 
+use crate::base::future::boxed;
 use crate::base::{Dialect, Error, Reason, Reply, clock};
 use crate::edge::answer::{self, Asked, Planned};
 use crate::edge::body::Body;
@@ -104,25 +105,16 @@ impl Lane {
         keep: bool,
     ) -> After {
         let mut x = Exchange::new(Arc::clone(&gateway), self.draining);
-        let head = WireHead::new(
-            &line.held,
-            info,
-            &room.spans,
-            line.peer,
-            line.tls.as_deref(),
-        );
         x.edits.answer = std::mem::take(&mut room.edits);
-        let Some(routed) = routed(&gateway, &head, &mut x) else {
+        let Some(routed) = routed(&gateway, line, info, room, &mut x) else {
             room.edits = std::mem::take(&mut x.edits.answer);
             return After::NotOurs;
         };
-        let mut body = Body::of(info.body);
-        let fed = body.feed(line.held.get(info.end..).unwrap_or_default());
-        let bad = fed.is_err();
-        let fed = fed.unwrap_or_default();
-        let alone = info.end + fed.used >= line.held.len();
+        let (body, fed, bad) = begun(info, &line.held);
+        let bytes = take_front(&mut line.held, info.end + fed.used);
+        let alone = line.held.is_empty();
         let mut visit = Visit {
-            bytes: take_front(&mut line.held, info.end + fed.used),
+            bytes,
             line,
             room,
             info,
@@ -134,7 +126,12 @@ impl Lane {
             status: 0,
             bytes_out: 0,
         };
-        let outcome = match guard(&gateway, &visit.head(), &mut x, routed).await {
+        // What lives while something is waited for is part of every request's memory, so each piece ends here.
+        let guarded = {
+            let head = visit.head();
+            guard(&gateway, &head, &mut x, routed).await
+        };
+        let outcome = match guarded {
             _ if bad => Err(Failed::Before(Reason::BadChunk.into())),
             Ok(Routed::Endpoint(id)) => visit.admitted(&gateway, &mut x, id).await,
             Ok(Routed::Answered(reply) | Routed::Reply(reply)) => {
@@ -165,9 +162,18 @@ impl Lane {
 /// lane asks the same again.
 fn routed(
     gateway: &Gateway,
-    head: &WireHead<'_>,
+    line: &Line,
+    info: &HeadInfo,
+    room: &Room,
     x: &mut Exchange,
 ) -> Option<Result<Routed, Error>> {
+    let head = &WireHead::new(
+        &line.held,
+        info,
+        &room.spans,
+        line.peer,
+        line.tls.as_deref(),
+    );
     identify(head, x);
     let routed = route(gateway, head, x);
     match &routed {
@@ -184,6 +190,14 @@ fn routed(
         _ => {}
     }
     Some(routed)
+}
+
+/// What is still to come of the body, what of it came with its head, and whether that cannot be a body.
+fn begun(info: &HeadInfo, held: &[u8]) -> (Body, Fed, bool) {
+    let mut body = Body::of(info.body);
+    let fed = body.feed(held.get(info.end..).unwrap_or_default());
+    let bad = fed.is_err();
+    (body, fed.unwrap_or_default(), bad)
 }
 
 /// Splits the first bytes off. Mostly nothing is left, and then no memory is shared.
@@ -224,7 +238,11 @@ impl Visit<'_> {
         x: &mut Exchange,
         id: usize,
     ) -> Result<After, Failed> {
-        if let Some(reply) = enter(gateway, &self.head(), x, id).await? {
+        let entered = {
+            let head = self.head();
+            enter(gateway, &head, x, id).await
+        };
+        if let Some(reply) = entered? {
             return Ok(self.answer(&finish::own(x, reply)).await);
         }
         let id = x.ctx.endpoint.unwrap_or(id);
@@ -233,19 +251,11 @@ impl Visit<'_> {
         let backend = match &endpoint.plan {
             Plan::Stream(backend) => backend,
             // Boxed: it is large, and a stream would carry its room for nothing.
-            Plan::Compose(plan) => return Box::pin(self.compose(x, endpoint, plan)).await,
+            Plan::Compose(plan) => return boxed(|| self.compose(x, endpoint, plan)).await,
         };
         x.ctx.backend = Some(0);
         x.upload.count(self.fed.data).map_err(Error::from)?;
-        let entering = pin!(Passage::enter(&backend.gates, Caller::of(&x.ctx)));
-        // Nobody waits in a queue for a client that has gone.
-        let mut passage = match self.body.done() {
-            true => {
-                let entered = self.line.while_there(entering).await;
-                entered.ok_or_else(|| Error::from(Reason::ClientGone))??
-            }
-            false => entering.await?,
-        };
+        let mut passage = self.passage(backend, Caller::of(&x.ctx)).await?;
         let to = (gateway, endpoint, &**backend);
         let streamed = self.stream(x, to, &mut passage).await;
         passage.leave(match &streamed {
@@ -253,6 +263,20 @@ impl Visit<'_> {
             Err(Failed::Before(error) | Failed::During(error)) => Err(error),
         });
         streamed
+    }
+
+    /// Passes a backend's gates. Nobody waits in a queue for a client that has gone.
+    async fn passage<'g>(
+        &mut self,
+        backend: &'g Backend,
+        caller: Caller,
+    ) -> Result<Passage<'g>, Error> {
+        let entering = pin!(Passage::enter(&backend.gates, caller));
+        if !self.body.done() {
+            return entering.await;
+        }
+        let entered = self.line.while_there(entering).await;
+        entered.unwrap_or_else(|| Err(Reason::ClientGone.into()))
     }
 
     /// The exchange with a backend that streams; with another host of it where one fails and its rules allow it.
@@ -313,7 +337,6 @@ impl Visit<'_> {
         backend: &Backend,
         target: &Target,
     ) -> Result<Written, Failed> {
-        let begun = self.bytes.get(self.info.end..).unwrap_or_default();
         let (line, spans) = (&self.line, &self.room.spans);
         let head = WireHead::new(
             &self.bytes,
@@ -322,8 +345,7 @@ impl Visit<'_> {
             line.peer,
             line.tls.as_deref(),
         );
-        let out = &mut self.room.out;
-        let written = wire::request(&head, (begun, &self.fed), x, (backend, target), out).await;
+        let written = wire::request(&head, x, (backend, target), &mut self.room.out).await;
         written.map_err(|(entered, error)| {
             backend.meters.errors.inc();
             call::leave(backend, entered, &Err(error.clone()), &x.ctx);
@@ -500,17 +522,20 @@ impl Visit<'_> {
         &mut self,
         x: &mut Exchange,
         way: &Way<'_>,
-        conn: Conn,
+        mut conn: Conn,
         told: &mut Told<'_, '_, '_>,
     ) -> Result<After, Ended> {
         let mut upload = x.upload.clone();
         let body = std::mem::replace(&mut self.body, Body::Length(0));
-        let (room, line) = (&mut *self.room, &mut *self.line);
+        let (out, line) = (&mut self.room.out, &mut *self.line);
+        let begun = self.bytes.get(self.info.end..).unwrap_or_default();
+        // What an exchange before this one left behind the head.
+        out.truncate(way.written.head);
         let mut duplex = Duplex::new(
             (&mut line.stream, &mut line.held, &mut line.timer),
-            conn,
-            Up::new(&mut room.out, body, &mut upload, self.fed.data),
-            Down::new(std::mem::take(&mut room.answer)),
+            &mut conn,
+            Up::new(out, (begun, &self.fed), body, &mut upload),
+            Down::new(),
             way.patience(told.again.as_deref()),
         );
         let mut answering = Answering {
@@ -524,14 +549,13 @@ impl Visit<'_> {
         let mut plan = |head: &[u8], whole, out: &mut Vec<u8>| answering.plan(head, whole, out);
         let ended = duplex.run(&mut plan).await;
         let reusable = duplex.reusable();
-        let Duplex { conn, up, down, .. } = duplex;
+        let Duplex { up, down, .. } = duplex;
         self.body = up.body;
         self.bytes_in = up.received;
         self.bytes_out = down.bytes;
         if let Some(planned) = down.planned.filter(|_| down.written) {
             self.status = planned.status.as_u16();
         }
-        room.answer = down.head;
         x.upload = upload;
         ended?;
         if reusable {

@@ -2,7 +2,7 @@
 //! without a buffer of its own while the connection idles.
 
 use bytes::BytesMut;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,12 +12,14 @@ use tokio::io::{AsyncRead, ReadBuf};
 const SCRATCH: usize = 16 << 10;
 /// Most room of a buffer that is used again.
 const LARGEST: usize = 16 << 10;
+/// Buffers that rest on a thread; more requests than that are rarely under way at once.
+const RESTING: usize = 64;
 
 thread_local! {
     /// One per thread instead of one per connection: it is only borrowed while bytes are there.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
-    /// What the last request on this thread lay in.
-    static SPARE: Cell<BytesMut> = Cell::new(BytesMut::new());
+    /// What requests on this thread lay in.
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Appends what the client sent; 0 when it closed.
@@ -42,7 +44,7 @@ pub fn poll_more<S: AsyncRead + Unpin + ?Sized>(
         ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
         let filled = buffer.filled();
         if into.capacity() == 0 {
-            *into = SPARE.take();
+            *into = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
         // The buffer becomes the request's own memory without another copy.
         into.extend_from_slice(filled);
@@ -50,12 +52,14 @@ pub fn poll_more<S: AsyncRead + Unpin + ?Sized>(
     })
 }
 
-/// Takes the memory of a request that has ended, which it shares with nobody, for the next one.
+/// Takes the memory of a request that has ended, which it shares with nobody, for another one.
 pub fn rest(mut bytes: BytesMut) {
-    if bytes.capacity() <= LARGEST {
-        bytes.clear();
-        SPARE.set(bytes);
-    }
+    SPARE.with_borrow_mut(|spare| {
+        if bytes.capacity() <= LARGEST && spare.len() < RESTING {
+            bytes.clear();
+            spare.push(bytes);
+        }
+    });
 }
 
 /// Looks for the end of a head in bytes that arrive piece by piece, each byte once.

@@ -5,7 +5,7 @@
 use crate::gateway::http1::Span;
 use crate::gateway::lane::MAX_FIELDS;
 use crate::gateway::stage::Edit;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Rooms that rest on a thread; more requests than that are rarely under way at once.
 const RESTING: usize = 64;
@@ -18,6 +18,19 @@ const MOST_EDITS: usize = 64;
 thread_local! {
     #[expect(clippy::vec_box, reason = "a room lies in the future of its request: there it is to be small")]
     static ROOMS: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Bytes of this thread for as long as `write` works: what is sent at once is put together here, where the last
+/// request's was, instead of where each request that waits has its own.
+pub fn scratch<R>(write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut bytes = SCRATCH.take();
+    let done = write(&mut bytes);
+    if bytes.capacity() <= LARGEST {
+        bytes.clear();
+        SCRATCH.set(bytes);
+    }
+    done
 }
 
 /// Room for one request.
@@ -27,8 +40,6 @@ pub struct Room {
     pub spans: Vec<Span>,
     /// The bytes for the backend.
     pub out: Vec<u8>,
-    /// The head for the client.
-    pub answer: Vec<u8>,
     /// What stages record for it; empty between requests.
     pub edits: Vec<Edit>,
 }
@@ -41,7 +52,6 @@ impl Room {
             Box::new(Self {
                 spans: Vec::with_capacity(MAX_FIELDS),
                 out: Vec::with_capacity(1024),
-                answer: Vec::with_capacity(1024),
                 edits: Vec::new(),
             })
         })
@@ -51,7 +61,6 @@ impl Room {
     pub fn rest(mut self: Box<Self>) {
         self.edits.clear();
         let usable = self.out.capacity() <= LARGEST
-            && self.answer.capacity() <= LARGEST
             && self.spans.capacity() >= MAX_FIELDS
             && self.edits.capacity() <= MOST_EDITS;
         let _ = ROOMS.try_with(|rooms| {

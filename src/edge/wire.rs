@@ -1,8 +1,6 @@
 //! The head for a backend, written as bytes from the bytes of the client's.
 
 use crate::base::Error;
-use crate::edge::body::passing;
-use crate::edge::chunks::Fed;
 use crate::edge::head::WireHead;
 use crate::gateway::head::Head;
 use crate::gateway::headers::{FieldName, FieldSink};
@@ -21,15 +19,16 @@ pub struct Written {
     pub path: String,
     /// How many stages of the backend let it pass.
     pub entered: usize,
+    /// How long its head is.
+    pub head: usize,
 }
 
-/// Writes the head for a backend, and what came of the body with the client's head, into `out`.
+/// Writes the head for a backend into `out`.
 ///
 /// # Errors
 /// Why it cannot be asked, with the number of stages that let the call pass.
 pub async fn request(
     head: &WireHead<'_>,
-    (begun, fed): (&[u8], &Fed),
     x: &Exchange,
     (backend, target): (&Backend, &Target),
     out: &mut Vec<u8>,
@@ -40,9 +39,9 @@ pub async fn request(
     let path =
         call::wire_target(backend, ctx, head.raw_path(), head.raw_query()).map_err(before)?;
     let edits = x.edits.upstream.as_slice();
-    let written = if backend.call.is_empty() {
+    let (path, entered) = if backend.call.is_empty() {
         wire::head(head, &path, (ctx, edits), (backend, target), out).map_err(before)?;
-        Written { path, entered: 0 }
+        (path, 0)
     } else {
         let fields = selected(std::iter::once(&backend.forward), head, x);
         let fields = fields.into_iter().next().unwrap_or_default();
@@ -59,10 +58,12 @@ pub async fn request(
         for (name, value) in &made.headers {
             sink.field(FieldName::Known(name), value.as_bytes());
         }
-        let path = made.target;
-        Written { path, entered }
+        (made.target, entered)
     };
     wire::finish(out, head.body(), (backend, &ctx.gateway.client));
-    passing(begun, fed, |part| out.extend_from_slice(part));
-    Ok(written)
+    Ok(Written {
+        path,
+        entered,
+        head: out.len(),
+    })
 }

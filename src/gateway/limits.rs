@@ -34,6 +34,17 @@ pub struct Limits {
     pub max_connections_per_address: usize,
 }
 
+/// How large and how slow a body may be: all that is asked again while it comes.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Largest, in bytes.
+    pub max: u64,
+    /// Slowest rate in bytes per second once [`grace`](Self::grace) is over; 0 for no limit.
+    pub min_rate: u64,
+    /// How long it may be as slow as it likes.
+    pub grace: Duration,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -77,23 +88,41 @@ impl Limits {
     }
 
     /// Refuses a body that is known to be too large; for others count with
-    /// [`check_received`](Self::check_received).
+    /// [`BodyLimits::check_received`].
     ///
     /// # Errors
     /// [`Reason::BodyTooLarge`].
     pub fn check_body(&self, body: BodySize) -> Result<(), Reason> {
         match body {
-            BodySize::Known(length) => self.check_received(length),
+            BodySize::Known(length) => self.body().check_received(length),
             BodySize::None | BodySize::Unknown => Ok(()),
         }
     }
+
+    /// What a body is measured by.
+    pub const fn body(&self) -> BodyLimits {
+        BodyLimits {
+            max: self.max_body,
+            min_rate: self.body_min_rate,
+            grace: self.body_grace,
+        }
+    }
+}
+
+impl BodyLimits {
+    /// None at all.
+    pub const NONE: Self = Self {
+        max: u64::MAX,
+        min_rate: 0,
+        grace: Duration::ZERO,
+    };
 
     /// Refuses a body of which this many bytes have arrived.
     ///
     /// # Errors
     /// [`Reason::BodyTooLarge`].
     pub fn check_received(&self, bytes: u64) -> Result<(), Reason> {
-        if bytes > self.max_body {
+        if bytes > self.max {
             Err(Reason::BodyTooLarge)
         } else {
             Ok(())
@@ -105,12 +134,12 @@ impl Limits {
     /// # Errors
     /// [`Reason::BodyTimeout`].
     pub fn check_pace(&self, bytes: u64, elapsed: Duration) -> Result<(), Reason> {
-        if self.body_min_rate == 0 || elapsed <= self.body_grace {
+        if self.min_rate == 0 || elapsed <= self.grace {
             return Ok(());
         }
-        let due = (elapsed - self.body_grace)
+        let due = (elapsed - self.grace)
             .as_secs()
-            .saturating_mul(self.body_min_rate);
+            .saturating_mul(self.min_rate);
         if bytes < due {
             Err(Reason::BodyTimeout)
         } else {
@@ -441,11 +470,14 @@ mod tests {
             Limits::krakend().check_body(BodySize::Known(u64::MAX)),
             Ok(())
         );
-        assert_eq!(limits.check_pace(0, Duration::from_secs(10)), Ok(()));
+        assert_eq!(limits.body().check_pace(0, Duration::from_secs(10)), Ok(()));
         assert_eq!(
-            limits.check_pace(0, Duration::from_secs(12)),
+            limits.body().check_pace(0, Duration::from_secs(12)),
             Err(Reason::BodyTimeout)
         );
-        assert_eq!(limits.check_pace(2048, Duration::from_secs(12)), Ok(()));
+        assert_eq!(
+            limits.body().check_pace(2048, Duration::from_secs(12)),
+            Ok(())
+        );
     }
 }

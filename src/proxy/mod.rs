@@ -42,8 +42,8 @@ pub struct Exchange {
     pub edits: Edits,
     /// Service and endpoint stages that ran, for the way back.
     pub entered: usize,
-    /// State of Pingora's own upstream path.
-    pub upstream: upstream::Upstream,
+    /// State of Pingora's own upstream path, once a request takes it: few do.
+    pub upstream: Option<Box<upstream::Upstream>>,
     /// Counts the request's body.
     pub upload: upload::Upload,
     /// Whether a backend switched protocols.
@@ -53,6 +53,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// State of Pingora's own upstream path.
+    pub fn upstream(&mut self) -> &mut upstream::Upstream {
+        self.upstream.get_or_insert_default()
+    }
+
     /// Has the client told how limits of the endpoint's backends stand, now that the answer is about to go; `refused`
     /// says that one of them refused.
     pub fn tell_limits(&mut self, refused: bool) {
@@ -78,7 +83,7 @@ impl Exchange {
             ctx,
             edits: Edits::default(),
             entered: 0,
-            upstream: upstream::Upstream::default(),
+            upstream: None,
             upgraded: false,
             draining,
         }

@@ -76,6 +76,7 @@ impl ProxyHttp for Proxy {
             return Err(fail(x, error));
         }
         let Exchange { ctx, upstream, .. } = x;
+        let upstream = upstream.get_or_insert_default();
         upstream::peer((&gateway, ctx), backend, timeout, upstream)
             .await
             .map_err(|error| fail(x, error))
@@ -98,7 +99,7 @@ impl ProxyHttp for Proxy {
             BodySize::None | BodySize::Unknown => None,
         };
         let h2 = request.version == Version::HTTP_2;
-        upstream::rewrite(request, backend, &x.upstream, h2, length)
+        upstream::rewrite(request, backend, x.upstream(), h2, length)
     }
 
     async fn request_body_filter(
@@ -132,7 +133,7 @@ impl ProxyHttp for Proxy {
         if response.status.as_u16() == 101 {
             let gateway = Arc::clone(&x.ctx.gateway);
             if let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) {
-                x.upstream.passes.began(&backend.gates, 101);
+                x.upstream().passes.began(&backend.gates, 101);
             }
             x.upgraded = true;
             self.metrics.websocket_connections.inc();
@@ -148,7 +149,7 @@ impl ProxyHttp for Proxy {
         let gateway = Arc::clone(&x.ctx.gateway);
         if let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) {
             let status = response.status.as_u16();
-            x.upstream.passes.began(&backend.gates, status);
+            x.upstream().passes.began(&backend.gates, status);
         }
         after_call(
             x,
@@ -184,7 +185,7 @@ impl ProxyHttp for Proxy {
     ) -> Box<pingora::Error> {
         let gateway = Arc::clone(&x.ctx.gateway);
         let backend = streaming_backend(&gateway, &x.ctx).map(|(backend, _)| backend);
-        error.set_retry(upstream::may_retry(&x.upstream, backend));
+        error.set_retry(upstream::may_retry(x.upstream(), backend));
         error
     }
 
@@ -203,7 +204,7 @@ impl ProxyHttp for Proxy {
         let replayable = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none()
-            && upstream::may_retry(&x.upstream, backend);
+            && upstream::may_retry(x.upstream(), backend);
         if replayable {
             error.retry.decide_reuse(reused);
         } else {
@@ -284,7 +285,7 @@ impl Proxy {
             }
             Admitted::Builtin(which) => {
                 let body = if builtin::wants_body(which) {
-                    x.upload.start(&x.ctx.gateway.service.limits);
+                    x.upload.start(x.ctx.gateway.service.limits.body());
                     x.upload.collect(session).await?
                 } else {
                     Bytes::new()
@@ -333,9 +334,11 @@ impl Proxy {
     ) -> Result<(), Error> {
         let taken = compose::take(session, std::iter::once(&backend.forward), x);
         x.ctx.backend = Some(0);
-        x.upstream.upgrade = upgrade;
-        x.upstream.target = call::wire_target(backend, &x.ctx, &taken.path, &taken.query)?;
-        x.upstream.fields = taken.fields.into_iter().next().unwrap_or_default();
+        let target = call::wire_target(backend, &x.ctx, &taken.path, &taken.query)?;
+        let upstream = x.upstream();
+        upstream.upgrade = upgrade;
+        upstream.target = target;
+        upstream.fields = taken.fields.into_iter().next().unwrap_or_default();
         Ok(())
     }
 
@@ -425,35 +428,39 @@ fn streaming_backend<'a>(
 
 /// Backend stages before a call of Pingora's own path; again on each try.
 async fn before_call(x: &mut Exchange, backend: &Backend) -> Result<(), Error> {
-    if x.upstream.tries == 0 {
+    if x.upstream().tries == 0 {
         let entered = Passage::enter(&backend.gates, Caller::of(&x.ctx)).await;
-        x.upstream.passes = entered?.into_passes();
+        x.upstream().passes = entered?.into_passes();
         if let Some(retry) = &backend.retry {
             retry.budget.request();
         }
     }
+    let upstream = x.upstream();
     let mut made = Call {
-        headers: std::mem::take(&mut x.upstream.fields),
-        target: std::mem::take(&mut x.upstream.target),
+        headers: std::mem::take(&mut upstream.fields),
+        target: std::mem::take(&mut upstream.target),
     };
     let (entered, outcome) = call::enter(backend, &mut made, &x.ctx).await;
-    x.upstream.entered = entered;
-    x.upstream.fields = made.headers;
-    x.upstream.target = made.target;
+    let upstream = x.upstream();
+    upstream.entered = entered;
+    upstream.fields = made.headers;
+    upstream.target = made.target;
     outcome
 }
 
 /// The call is over: what its gates gave goes back to them.
 pub(super) fn give_back(x: &mut Exchange, status: Option<u16>) {
-    if x.upstream.passes.is_empty() {
-        return;
-    }
-    let gateway = Arc::clone(&x.ctx.gateway);
-    let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) else {
+    let Exchange { ctx, upstream, .. } = x;
+    let Some(passes) = upstream.as_mut().map(|upstream| &mut upstream.passes) else {
         return;
     };
-    let passes = &mut x.upstream.passes;
-    let ending = match (&x.ctx.error, status) {
+    if passes.is_empty() {
+        return;
+    }
+    let Some((backend, _)) = streaming_backend(&ctx.gateway, ctx) else {
+        return;
+    };
+    let ending = match (&ctx.error, status) {
         (Some(error), _) => passes.ending(Err(error)),
         (None, Some(status)) => Ending::Answered(status),
         (None, None) => Ending::Gone,
@@ -463,13 +470,16 @@ pub(super) fn give_back(x: &mut Exchange, status: Option<u16>) {
 
 /// Backend stages after a call, once.
 fn after_call(x: &mut Exchange, called: &Result<Called, Error>) {
-    let entered = std::mem::take(&mut x.upstream.entered);
+    let Some(upstream) = &mut x.upstream else {
+        return;
+    };
+    let (entered, tries) = (std::mem::take(&mut upstream.entered), upstream.tries);
     let gateway = Arc::clone(&x.ctx.gateway);
     let Some((backend, _)) = streaming_backend(&gateway, &x.ctx) else {
         return;
     };
     call::leave(backend, entered, called, &x.ctx);
-    if called.is_err() && x.upstream.tries > 0 {
+    if called.is_err() && tries > 0 {
         backend.meters.errors.inc();
     }
 }

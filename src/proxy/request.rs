@@ -122,7 +122,7 @@ pub fn wants_body(head: &dyn Head, x: &mut Exchange, id: usize) -> Result<bool, 
     };
     if endpoint.reads_body {
         endpoint.limits.check_body(head.body())?;
-        x.upload.start(&endpoint.limits);
+        x.upload.start(endpoint.limits.body());
     }
     Ok(endpoint.reads_body)
 }
@@ -231,7 +231,7 @@ pub async fn enter(
         tell(&endpoint.head, head, x, None);
         return Err(reason.into());
     }
-    x.upload.start(&endpoint.limits);
+    x.upload.start(endpoint.limits.body());
     if endpoint.keyed {
         x.ctx.keys = keys(endpoint, head, &x.ctx);
     }

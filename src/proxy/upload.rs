@@ -2,7 +2,7 @@
 //! accepted (contract section 3).
 
 use crate::base::{Error, Reason, clock};
-use crate::gateway::limits::Limits;
+use crate::gateway::limits::BodyLimits;
 use crate::net::{BodySource, Interims, NetError};
 use crate::proxy::interim;
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Upload {
     seen: u64,
     since: Instant,
-    limits: Option<Limits>,
+    limits: BodyLimits,
 }
 
 impl Upload {
@@ -29,13 +29,13 @@ impl Upload {
         Self {
             seen: 0,
             since,
-            limits: None,
+            limits: BodyLimits::NONE,
         }
     }
 
     /// Starts to count under an endpoint's limits.
-    pub fn start(&mut self, limits: &Limits) {
-        self.limits = Some(limits.clone());
+    pub fn start(&mut self, limits: BodyLimits) {
+        self.limits = limits;
     }
 
     /// Counts a chunk.
@@ -44,25 +44,26 @@ impl Upload {
     /// When the body is too large or too slow.
     pub fn count(&mut self, bytes: u64) -> Result<(), Reason> {
         self.seen += bytes;
-        let Some(limits) = self.limits.as_ref().filter(|_| self.seen > 0) else {
+        if self.seen == 0 {
             return Ok(());
-        };
-        limits.check_received(self.seen)?;
-        limits.check_pace(
-            self.seen,
-            clock::now().saturating_duration_since(self.since),
-        )
+        }
+        self.limits.check_received(self.seen)?;
+        self.limits.check_pace(self.seen, self.elapsed())
+    }
+
+    fn elapsed(&self) -> Duration {
+        clock::now().saturating_duration_since(self.since)
     }
 
     /// Longest wait for the next chunk: until the rate is surely too low.
     pub fn patience(&self) -> Duration {
-        let Some(limits) = self.limits.as_ref().filter(|l| l.body_min_rate > 0) else {
+        let Some(seconds) = self.seen.checked_div(self.limits.min_rate) else {
             return PATIENCE;
         };
-        let earned = Duration::from_secs(self.seen / limits.body_min_rate + 1);
-        let until = limits.body_grace + earned + Duration::from_millis(50);
+        let earned = Duration::from_secs(seconds + 1);
+        let until = self.limits.grace + earned + Duration::from_millis(50);
         until
-            .saturating_sub(clock::now().saturating_duration_since(self.since))
+            .saturating_sub(self.elapsed())
             .clamp(Duration::from_millis(1), PATIENCE)
     }
 
@@ -219,10 +220,11 @@ impl BodySource for SessionBody<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::limits::Limits;
 
     fn upload(limits: Limits) -> Upload {
         let mut upload = Upload::new(Instant::now());
-        upload.start(&limits);
+        upload.start(limits.body());
         upload
     }
 
