@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-pairs bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared bench-load-callers profile fuzz conformance differential install clean
+.PHONY: help setup run test lint format format-check clippy deny house bench bench-load bench-load-pairs bench-load-lines bench-load-h2 bench-load-idle bench-load-slow bench-load-chaos bench-load-iam bench-load-shared bench-load-callers profile fuzz conformance differential install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench-load: setup ## requests over loopback: the gateway, plain Pingora and ngin
 bench-load-pairs: setup ## the gateway, with and without limits, beside nginx, to a few percent
 	@$(CARGO) build --release --bin hanzo-gateway
 	@python3 benches/load/pairs.py --gateway $(TARGET)/release/hanzo-gateway
+
+bench-load-lines: setup ## cache lines and instructions of a request, counted, beside nginx (needs valgrind)
+	@$(CARGO) build --release --bin hanzo-gateway
+	@python3 benches/load/lines.py --gateway $(TARGET)/release/hanzo-gateway
 
 bench-load-h2: setup ## requests of HTTP/2 clients: the gateway beside nginx
 	@$(CARGO) build --profile quick-release --bin hanzo-gateway
