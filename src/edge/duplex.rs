@@ -461,3 +461,62 @@ impl<'a> Duplex<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::head::BodySize;
+    use crate::net::io::Io;
+    use std::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn what_a_full_socket_does_not_take_waits_behind_the_head() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let ours = TcpStream::connect(peer).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        let mut filled = 0;
+        while let Ok(n) = ours.try_write(&[b'.'; 1 << 16]) {
+            filled += n;
+        }
+        let mut conn = Conn {
+            io: Io::Tcp(ours),
+            peer,
+            key: None,
+            reused: false,
+        };
+        let mut body = Body::of(BodySize::Known(4));
+        let fed = body.feed(b"body").unwrap();
+        let mut upload = Upload::new(Instant::now());
+        let mut out = b"head ".to_vec();
+        let mut up = Up::new(&mut out, (b"body", &fed), body, &mut upload);
+        let begun = up.begun.take().unwrap();
+        let sent = poll_fn(|cx| Poll::Ready(up.poll_first(begun, &mut conn, cx))).await;
+        assert!(sent.is_pending());
+        assert_eq!((up.out.as_slice(), up.sent), (&b"head body"[..], 0));
+
+        let mut skipped = vec![0; filled];
+        theirs.read_exact(&mut skipped).await.unwrap();
+        let mut rest = up.out.as_slice();
+        poll_fn(|cx| conn.io.poll_write_all(cx, &mut rest))
+            .await
+            .unwrap();
+        let mut came = [0; 9];
+        theirs.read_exact(&mut came).await.unwrap();
+        assert_eq!(&came, b"head body");
+
+        // What is sent at once is not kept twice.
+        let mut out = b"head ".to_vec();
+        let body = Body::of(BodySize::None);
+        let mut up = Up::new(&mut out, (b"body", &fed), body, &mut upload);
+        let begun = up.begun.take().unwrap();
+        poll_fn(|cx| up.poll_first(begun, &mut conn, cx))
+            .await
+            .unwrap();
+        assert_eq!((up.out.as_slice(), up.sent), (&b"head "[..], 5));
+        theirs.read_exact(&mut came).await.unwrap();
+        assert_eq!(&came, b"head body");
+    }
+}
