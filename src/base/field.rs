@@ -56,6 +56,17 @@ const fn between(low: u64, first: u8, last: u8) -> u64 {
     from & !behind & HIGH
 }
 
+/// Whether two names are the same, in any case. Each head has many to tell apart, of which the lengths tell most: no
+/// place has code of its own for the others, as requests that come rarely pay for every line of it.
+#[inline]
+pub fn same(name: &[u8], other: &[u8]) -> bool {
+    #[inline(never)]
+    fn letters(name: &[u8], other: &[u8]) -> bool {
+        name.eq_ignore_ascii_case(other)
+    }
+    name.len() == other.len() && letters(name, other)
+}
+
 /// Whether a byte may stand in a field name or a method (RFC 9110, section 5.6.2).
 pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -75,6 +86,18 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(canonical(name), spelled);
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_case() {
+        assert!(same(b"Content-LENGTH", b"content-length") && same(b"", b""));
+        for other in [
+            &b"content-lengt"[..],
+            b"content-lengti",
+            b"content\x0dlength",
+        ] {
+            assert!(!same(b"content-length", other));
         }
     }
 

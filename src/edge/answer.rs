@@ -1,6 +1,7 @@
 //! From the bytes of a backend's head to the bytes of the client's, without anything in between. What
 //! passes and what is added is decided where the other lane decides it.
 
+use crate::base::field::same;
 use crate::base::reply::X_GATEWAY_VERSION;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::rate_fields::RateFields;
@@ -63,9 +64,19 @@ impl<'e> Cleared<'e> {
 
     /// Whether a field of this name stays.
     fn spare(&self, name: &str) -> bool {
-        (self.lengths >> (name.len() % 64) & 1 == 0 || Edits::spare(self.answer, name))
-            && self.limits.is_none_or(|limits| !limits.clears(name))
+        self.spare_by_stages(name) && self.limits.is_none_or(|limits| !limits.clears(name))
     }
+
+    fn spare_by_stages(&self, name: &str) -> bool {
+        self.lengths >> (name.len() % 64) & 1 == 0 || Edits::spare(self.answer, name)
+    }
+}
+
+/// What a backend sent.
+struct Passing<'h> {
+    fields: &'h [Header<'h>],
+    /// Names that its `Connection` declares to be the connection's own.
+    nominated: Vec<&'h [u8]>,
 }
 
 /// Reads a whole head of a backend and appends the client's to `out`. An interim answer is written as
@@ -80,7 +91,15 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         status,
         framing,
         keep_alive,
+        nominates,
     } = meaning;
+    // Mostly there are none.
+    let nominated = if nominates {
+        nominations(fields)
+    } else {
+        Vec::new()
+    };
+    let passing = Passing { fields, nominated };
     let rechunk = framing == Framing::Close;
     let (mut framing, mut keep_alive) = (framing, keep_alive);
     if asked.head_only && !framing.done() {
@@ -95,10 +114,10 @@ pub fn plan(head: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<Planned
         status if status.is_informational() => {
             push_status(out, status);
             // An interim answer has no body, so it has no length either.
-            push_fields(out, fields, asked, &Cleared::default(), false);
+            push_fields(out, &passing, asked, &Cleared::default(), false);
             out.extend_from_slice(b"\r\n");
         }
-        status => push_final(out, status, &framing, fields, asked),
+        status => push_final(out, status, &framing, &passing, asked),
     }
     Ok(Planned {
         status,
@@ -113,7 +132,7 @@ fn push_final(
     out: &mut Vec<u8>,
     status: StatusCode,
     framing: &Framing,
-    fields: &[Header<'_>],
+    passing: &Passing<'_>,
     asked: &Asked<'_>,
 ) {
     let edits = Cleared::of(asked.edits);
@@ -123,7 +142,7 @@ fn push_final(
     let withheld = !bodyless && *framing == Framing::Empty;
     push_status(out, status);
     stamp(out, asked, &edits);
-    let dated = push_fields(out, fields, asked, &edits, !withheld);
+    let dated = push_fields(out, passing, asked, &edits, !withheld);
     for (name, value) in Edits::added(edits.answer) {
         push_field(out, name.as_str(), value.as_bytes());
     }
@@ -162,8 +181,9 @@ pub fn push_status(out: &mut Vec<u8>, status: StatusCode) {
 /// Appends the fields that every answer carries.
 fn stamp(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &Cleared<'_>) {
     let ctx = asked.ctx;
+    // What is told of limits has other names.
     let mut put = |spelled: &str, value: &[u8]| {
-        if edits.spare(spelled) {
+        if edits.spare_by_stages(spelled) {
             push_spelled(out, spelled, value);
         }
     };
@@ -185,44 +205,39 @@ fn stamp(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &Cleared<'_>) {
 /// `Date` was among them.
 fn push_fields(
     out: &mut Vec<u8>,
-    fields: &[Header<'_>],
+    passing: &Passing<'_>,
     asked: &Asked<'_>,
     edits: &Cleared<'_>,
     sized: bool,
 ) -> bool {
     let dialect = asked.ctx.gateway.dialect;
-    let nominated = nominations(fields);
     let mut dated = false;
-    for field in fields {
-        let name = field.name;
-        if stays(name.as_bytes(), dialect)
-            || nominated
-                .iter()
-                .any(|n| n.eq_ignore_ascii_case(name.as_bytes()))
-            || !edits.spare(name)
-            || !sized && name.eq_ignore_ascii_case("content-length")
+    for field in passing.fields {
+        let name = field.name.as_bytes();
+        if stays(name, dialect)
+            || passing.nominated.iter().any(|one| same(one, name))
+            || !edits.spare(field.name)
+            || !sized && same(name, b"content-length")
         {
             continue;
         }
-        dated |= name.eq_ignore_ascii_case("date");
-        push_field(out, name, field.value);
+        dated |= same(name, b"date");
+        push_field(out, field.name, field.value);
     }
     dated
 }
 
-/// Names that the backend's `Connection` declares to be the connection's own; mostly none, and then no
-/// memory is used.
 fn nominations<'h>(fields: &[Header<'h>]) -> Vec<&'h [u8]> {
     let mut names = Vec::new();
     for field in fields {
-        if !field.name.eq_ignore_ascii_case("connection") {
+        if !same(field.name.as_bytes(), b"connection") {
             continue;
         }
         let options = field.value.split(|&b| b == b',').map(<[u8]>::trim_ascii);
         names.extend(options.filter(|option| {
             ![&b"close"[..], b"keep-alive", b""]
                 .iter()
-                .any(|known| option.eq_ignore_ascii_case(known))
+                .any(|known| same(option, known))
         }));
     }
     names

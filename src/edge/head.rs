@@ -1,5 +1,6 @@
 //! A request head as policy sees it, over the bytes as they came: nothing is copied.
 
+use crate::base::field::same;
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::{HeadInfo, Span};
 use crate::net::Certificate;
@@ -76,8 +77,7 @@ impl Head for WireHead<'_> {
         let name = name.as_str().as_bytes();
         let mut spans = self.spans.iter();
         let span = spans.find(|span| {
-            (span.colon - span.start) as usize == name.len()
-                && span.name(self.raw).eq_ignore_ascii_case(name)
+            (span.colon - span.start) as usize == name.len() && same(span.name(self.raw), name)
         })?;
         Some(span.value(self.raw))
     }

@@ -13,12 +13,13 @@ use crate::edge::line::Line;
 use crate::edge::reader;
 use crate::edge::room::Room;
 use crate::edge::wire::{self, Written};
+use crate::gateway::ctx::Ctx;
 use crate::gateway::gate::{Caller, Passage};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::http1::HeadInfo;
 use crate::gateway::retry::{Answer, Failure, Retry};
 use crate::gateway::snapshot::{Backend, Compose, Endpoint, Gateway, Plan};
-use crate::gateway::stage::Called;
+use crate::gateway::stage::{Called, Edits};
 use crate::net::io::Conn;
 use crate::net::{Deadline, NetError, Target, Tried};
 use crate::pipe::call::Named;
@@ -105,9 +106,9 @@ impl Lane {
         keep: bool,
     ) -> After {
         let mut x = Exchange::new(Arc::clone(&gateway), self.draining);
-        x.edits.answer = std::mem::take(&mut room.edits);
+        room.swap_lists(&mut x);
         let Some(routed) = routed(&gateway, line, info, room, &mut x) else {
-            room.edits = std::mem::take(&mut x.edits.answer);
+            room.swap_lists(&mut x);
             return After::NotOurs;
         };
         let (body, fed, bad) = begun(info, &line.held);
@@ -150,7 +151,7 @@ impl Lane {
         };
         self.metrics.lane(metrics::Lane::Fast);
         visit.line.seen = Some(finish::finish(&x, &visit.told()));
-        visit.room.edits = std::mem::take(&mut x.edits.answer);
+        visit.room.swap_lists(&mut x);
         if alone {
             reader::rest(visit.bytes);
         }
@@ -459,7 +460,9 @@ impl Visit<'_> {
         }
     }
 
-    /// Passes a request to its backend and the answer back.
+    /// Passes a request to its backend and the answer back: in one exchange, and another when the connection had died
+    /// while it rested, nothing of an answer came and the request may be sent twice. All in one piece: what waits
+    /// inside of what waits has its own copy of what it works with, in memory that every request touches.
     async fn pass(
         &mut self,
         x: &mut Exchange,
@@ -467,15 +470,82 @@ impl Visit<'_> {
         passage: &mut Passage<'_>,
         again: Option<&mut Again<'_>>,
     ) -> Result<After, Failed> {
+        let Exchange {
+            ctx, edits, upload, ..
+        } = x;
+        let short = again.as_deref().and_then(Again::try_timeout);
+        let repeatable = self.body.done() && way.backend.method.is_idempotent();
         let mut told = Told {
             passage,
             again,
             head: false,
         };
-        let ended = match self.tried(x, way, &mut told).await {
-            Ok(after) => return Ok(after),
-            Err(ended) => ended,
+        let mut conn = match way.gateway.client.resting(way.target) {
+            Some(conn) => conn,
+            // Boxed: few requests wait for one.
+            None => match Box::pin(way.connection(true, short)).await {
+                Ok(conn) => conn,
+                Err(ended) => return Err(self.lost(ended, way, told.head, ctx)),
+            },
         };
+        loop {
+            let ended = {
+                let body = std::mem::replace(&mut self.body, Body::Length(0));
+                let (out, line) = (&mut self.room.out, &mut *self.line);
+                let begun = self.bytes.get(self.info.end..).unwrap_or_default();
+                // What an exchange before this one left behind the head.
+                out.truncate(way.written.head);
+                let mut duplex = Duplex::new(
+                    (&mut line.stream, &mut line.held, &mut line.timer),
+                    &mut conn,
+                    Up::new(out, (begun, &self.fed), body, upload),
+                    Down::new(),
+                    way.patience(told.again.as_deref()),
+                );
+                let mut answering = Answering {
+                    ctx,
+                    edits,
+                    way,
+                    head_only: self.info.method == Method::HEAD,
+                    keep: &mut self.keep,
+                    draining: self.draining,
+                    told: &mut told,
+                };
+                let mut plan =
+                    |head: &[u8], whole, out: &mut Vec<u8>| answering.plan(head, whole, out);
+                let ended = duplex.run(&mut plan).await;
+                let reusable = duplex.reusable();
+                let Duplex { up, down, .. } = duplex;
+                self.body = up.body;
+                self.bytes_in = up.received;
+                self.bytes_out = down.bytes;
+                if let Some(planned) = down.planned.filter(|_| down.written) {
+                    self.status = planned.status.as_u16();
+                }
+                ended.map(|()| (reusable, self.keep && down.keeps_client))
+            };
+            match ended {
+                Ok((reusable, keep)) => {
+                    if reusable {
+                        way.gateway.client.keep(conn);
+                    }
+                    return Ok(After::of(keep, self.body.done()));
+                }
+                Err(Ended::Backend {
+                    untouched: true, ..
+                }) if conn.reused && repeatable => {}
+                Err(ended) => return Err(self.lost(ended, way, told.head, ctx)),
+            }
+            drop(conn);
+            conn = match Box::pin(way.connection(false, short)).await {
+                Ok(conn) => conn,
+                Err(ended) => return Err(self.lost(ended, way, told.head, ctx)),
+            };
+        }
+    }
+
+    /// Why there is no answer, or no whole one; the backend's stages are told if they were not told of one.
+    fn lost(&self, ended: Ended, way: &Way<'_>, told: bool, ctx: &Ctx) -> Failed {
         let error = match ended {
             Ended::Client(reason) => Error::from(reason),
             Ended::Backend { error, .. } => {
@@ -484,85 +554,14 @@ impl Visit<'_> {
                 Error::from(error.wrap(&way.backend.method, &url))
             }
         };
-        if !told.head {
+        if !told {
             let failed = Err(error.clone());
-            call::leave(way.backend, way.written.entered, &failed, &x.ctx);
+            call::leave(way.backend, way.written.entered, &failed, ctx);
         }
-        Err(match self.status {
+        match self.status {
             0 => Failed::Before(error),
             _ => Failed::During(error),
-        })
-    }
-
-    /// One exchange, and another when the connection had died while it rested, nothing of an answer came
-    /// and the request may be sent twice.
-    async fn tried(
-        &mut self,
-        x: &mut Exchange,
-        way: &Way<'_>,
-        told: &mut Told<'_, '_, '_>,
-    ) -> Result<After, Ended> {
-        let whole = self.body.done();
-        let short = told.again.as_deref().and_then(Again::try_timeout);
-        let conn = way.connection(true, short).await?;
-        let reused = conn.reused;
-        match self.exchange(x, way, conn, told).await {
-            Err(Ended::Backend {
-                untouched: true, ..
-            }) if reused && whole && way.backend.method.is_idempotent() => {
-                let conn = way.connection(false, short).await?;
-                self.exchange(x, way, conn, told).await
-            }
-            outcome => outcome,
         }
-    }
-
-    /// The request and its answer on one connection.
-    async fn exchange(
-        &mut self,
-        x: &mut Exchange,
-        way: &Way<'_>,
-        mut conn: Conn,
-        told: &mut Told<'_, '_, '_>,
-    ) -> Result<After, Ended> {
-        let mut upload = x.upload.clone();
-        let body = std::mem::replace(&mut self.body, Body::Length(0));
-        let (out, line) = (&mut self.room.out, &mut *self.line);
-        let begun = self.bytes.get(self.info.end..).unwrap_or_default();
-        // What an exchange before this one left behind the head.
-        out.truncate(way.written.head);
-        let mut duplex = Duplex::new(
-            (&mut line.stream, &mut line.held, &mut line.timer),
-            &mut conn,
-            Up::new(out, (begun, &self.fed), body, &mut upload),
-            Down::new(),
-            way.patience(told.again.as_deref()),
-        );
-        let mut answering = Answering {
-            x,
-            way,
-            head_only: self.info.method == Method::HEAD,
-            keep: &mut self.keep,
-            draining: self.draining,
-            told,
-        };
-        let mut plan = |head: &[u8], whole, out: &mut Vec<u8>| answering.plan(head, whole, out);
-        let ended = duplex.run(&mut plan).await;
-        let reusable = duplex.reusable();
-        let Duplex { up, down, .. } = duplex;
-        self.body = up.body;
-        self.bytes_in = up.received;
-        self.bytes_out = down.bytes;
-        if let Some(planned) = down.planned.filter(|_| down.written) {
-            self.status = planned.status.as_u16();
-        }
-        x.upload = upload;
-        ended?;
-        if reusable {
-            way.gateway.client.keep(conn);
-        }
-        let keep = self.keep && down.keeps_client;
-        Ok(After::of(keep, self.body.done()))
     }
 }
 
@@ -634,7 +633,8 @@ struct Told<'p, 'g, 'r> {
 
 /// What is done with the heads of an answer.
 struct Answering<'a, 'b, 'p, 'g, 'r> {
-    x: &'a Exchange,
+    ctx: &'a Ctx,
+    edits: &'a Edits,
     way: &'a Way<'b>,
     head_only: bool,
     /// Whether the client may stay.
@@ -647,7 +647,7 @@ struct Answering<'a, 'b, 'p, 'g, 'r> {
 impl Answering<'_, '_, '_, '_, '_> {
     /// Makes the client's head of a backend's; `whole` says whether all of the request was sent.
     fn plan(&mut self, head: &[u8], whole: bool, out: &mut Vec<u8>) -> Result<Planned, NetError> {
-        let Exchange { ctx, edits, .. } = self.x;
+        let (ctx, edits) = (self.ctx, self.edits);
         let backend = self.way.backend;
         // The process may have begun to end since the request came.
         *self.keep &= !self.draining.load(Ordering::Relaxed);

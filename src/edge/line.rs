@@ -46,7 +46,7 @@ pub struct Line {
     /// When its last request ended: now, as far as the wait for the next one is concerned.
     pub seen: Option<Instant>,
     /// Ends when the process begins to end.
-    closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    closing: Option<Closing>,
 }
 
 /// What came of waiting for a head.
@@ -79,10 +79,6 @@ impl Line {
     /// A connection that has said nothing yet.
     pub fn new(stream: Stream, peer: IpAddr, shutdown: &ShutdownWatch) -> Self {
         let tls = stream.get_ssl_digest();
-        let mut watch = shutdown.clone();
-        let closing = async move {
-            let _ = watch.wait_for(|down| *down).await;
-        };
         Self {
             stream,
             held: BytesMut::new(),
@@ -90,7 +86,7 @@ impl Line {
             peer,
             tls,
             seen: None,
-            closing: Some(Box::pin(closing)),
+            closing: Some(Closing::new(shutdown)),
         }
     }
 
@@ -147,7 +143,7 @@ impl Line {
         let until = deadline.get_or_insert_with(|| seen.unwrap_or_else(clock::now) + quiet.span);
         if let Some(closing) = &mut self.closing
             && !quiet.began
-            && closing.as_mut().poll(cx).is_ready()
+            && closing.poll(cx).is_ready()
         {
             self.closing = None;
             *until = (*until).min(clock::now() + LAST_CHANCE);
@@ -255,6 +251,38 @@ impl Line {
                 Some(Next::Refuse(reason))
             }
         }
+    }
+}
+
+/// The process begins to end.
+struct Closing {
+    watch: ShutdownWatch,
+    began: Pin<Box<dyn Future<Output = ()> + Send>>,
+    listens: bool,
+}
+
+impl Closing {
+    fn new(shutdown: &ShutdownWatch) -> Self {
+        let mut watch = shutdown.clone();
+        let began = async move {
+            let _ = watch.wait_for(|down| *down).await;
+        };
+        Self {
+            watch: shutdown.clone(),
+            began: Box::pin(began),
+            listens: false,
+        }
+    }
+
+    /// Asked with every request. Who is to be woken is told once, as a connection is of one task for as long as it
+    /// lives: telling it again takes a lock that all connections share.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let news = !matches!(self.watch.has_changed(), Ok(false));
+        if self.listens && !news {
+            return Poll::Pending;
+        }
+        self.listens = true;
+        self.began.as_mut().poll(cx)
     }
 }
 

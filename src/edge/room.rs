@@ -2,9 +2,11 @@
 //! read, given back when it is answered, so that a request allocates nothing for it and an idle
 //! connection holds none.
 
+use crate::gateway::charge::Charge;
 use crate::gateway::http1::Span;
 use crate::gateway::lane::MAX_FIELDS;
 use crate::gateway::stage::Edit;
+use crate::proxy::Exchange;
 use std::cell::{Cell, RefCell};
 
 /// Rooms that rest on a thread; more requests than that are rarely under way at once.
@@ -12,8 +14,8 @@ const RESTING: usize = 64;
 /// Largest buffer that a resting room may hold.
 const LARGEST: usize = 32 << 10;
 
-/// Most edits that a resting room may have room for.
-const MOST_EDITS: usize = 64;
+/// Longest list that a resting room may have room for.
+const MOST_LISTED: usize = 64;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "a room lies in the future of its request: there it is to be small")]
@@ -41,7 +43,9 @@ pub struct Room {
     /// The bytes for the backend.
     pub out: Vec<u8>,
     /// What stages record for it; empty between requests.
-    pub edits: Vec<Edit>,
+    edits: Vec<Edit>,
+    /// What limits take for it; empty between requests.
+    charges: Vec<Charge>,
 }
 
 impl Room {
@@ -53,16 +57,24 @@ impl Room {
                 spans: Vec::with_capacity(MAX_FIELDS),
                 out: Vec::with_capacity(1024),
                 edits: Vec::new(),
+                charges: Vec::new(),
             })
         })
+    }
+
+    /// Lends a request its lists, or takes them back.
+    pub fn swap_lists(&mut self, x: &mut Exchange) {
+        std::mem::swap(&mut self.edits, &mut x.edits.answer);
+        std::mem::swap(&mut self.charges, &mut x.ctx.charges);
     }
 
     /// Gives a room back.
     pub fn rest(mut self: Box<Self>) {
         self.edits.clear();
+        self.charges.clear();
         let usable = self.out.capacity() <= LARGEST
             && self.spans.capacity() >= MAX_FIELDS
-            && self.edits.capacity() <= MOST_EDITS;
+            && self.edits.capacity().max(self.charges.capacity()) <= MOST_LISTED;
         let _ = ROOMS.try_with(|rooms| {
             if let Ok(mut rooms) = rooms.try_borrow_mut()
                 && usable

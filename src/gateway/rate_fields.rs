@@ -5,6 +5,7 @@
 //! refuses always is. Policies of all of them are listed. Limits record how they stand as numbers, and these become
 //! text once, when the answer goes.
 
+use crate::base::field::same;
 use crate::gateway::stage::Edit;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -178,7 +179,7 @@ impl RateFields {
     }
 
     fn replaces(&self, name: &str) -> bool {
-        let is = |one: &HeaderName| one.as_str().eq_ignore_ascii_case(name);
+        let is = |one: &HeaderName| same(one.as_str().as_bytes(), name.as_bytes());
         self.told.is_some() && [LIMIT, REMAINING, RESET, RATELIMIT].iter().any(is)
             || self.policy.is_some() && is(&POLICY)
     }

@@ -1,6 +1,7 @@
 //! What a component is at request time: it sees heads or one call, decides, and records changes. It
 //! never holds a socket, and it costs nothing when it needs not wait.
 
+use crate::base::field::same;
 use crate::base::{Error, Reply};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::head::Head;
@@ -77,7 +78,7 @@ impl Edit {
     /// Whether it takes away what is there under this name, in any case.
     fn clears(&self, name: &str) -> bool {
         match self {
-            Self::Set(own, _) | Self::Remove(own) => own.as_str().eq_ignore_ascii_case(name),
+            Self::Set(own, _) | Self::Remove(own) => same(own.as_str().as_bytes(), name.as_bytes()),
             Self::Append(..) => false,
         }
     }

@@ -315,6 +315,20 @@ impl Client {
         }
     }
 
+    /// A connection to an HTTP/1 target that rests and may be used; `None` where there is none, and where one had to
+    /// wait to know: then [`Self::connection`] does.
+    pub fn resting(&self, target: &Target) -> Option<Conn> {
+        if !target.speaks_http1() || !target.origin().is_empty() || self.limits.per_host == 0 {
+            return None;
+        }
+        let key = key(target, self.tls_of(target).ok()?);
+        let found = |addresses: &[SocketAddr]| {
+            let mut addresses = addresses.iter();
+            addresses.find_map(|at| pool::take(*at, key.as_ref()))
+        };
+        target.host().known(found).flatten()
+    }
+
     /// Takes back a connection whose last answer was read to its end.
     pub fn keep(&self, conn: Conn) {
         pool::put(conn, self.limits);

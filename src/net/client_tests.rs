@@ -16,6 +16,7 @@ use super::{
     Resolver, Target, pool,
 };
 use crate::base::Reason;
+use crate::net::io::Io;
 
 const SOON: Duration = Duration::from_millis(40);
 const LONG: Duration = Duration::from_secs(20);
@@ -680,6 +681,36 @@ async fn the_wait_for_the_head_has_a_bound_of_its_own() {
         sent.unwrap_err().text,
         "net/http: timeout awaiting response headers"
     );
+}
+
+#[tokio::test]
+async fn what_rests_is_found_without_a_wait_if_it_may_be_used() {
+    let server = Server::new().await;
+    let (client, target) = (client(), &server.target);
+    assert!(client.resting(target).is_none());
+    let opened = client.connection(target, Deadline::after(LONG), true);
+    let (conn, peer) = tokio::join!(opened, server.accept());
+    client.keep(conn.unwrap());
+    let url = format!("https://{}", server.listener.local_addr().unwrap());
+    let encrypted = Target::parse(&url, &Resolver::new()).unwrap();
+    assert!(client.resting(&encrypted).is_none());
+    encrypted.agree(false);
+    assert!(client.resting(&encrypted).is_none());
+    let closing = Client::new(ClientOptions {
+        disable_keep_alives: true,
+        ..ClientOptions::default()
+    });
+    assert!(closing.resting(target).is_none());
+    let conn = client.resting(target).unwrap();
+    assert!(conn.reused && client.resting(target).is_none());
+    // It has died when it is asked for again.
+    drop(peer);
+    let Io::Tcp(tcp) = &conn.io else {
+        panic!("in clear")
+    };
+    tcp.readable().await.unwrap();
+    client.keep(conn);
+    assert!(client.resting(target).is_none());
 }
 
 #[tokio::test]

@@ -251,6 +251,14 @@ impl Host {
         &self.name
     }
 
+    /// Shows the addresses of [`Self::addresses`] if they are at hand: no look-up is due.
+    pub fn known<R>(&self, see: impl FnOnce(&[SocketAddr]) -> R) -> Option<R> {
+        match &self.place {
+            Place::Fixed(addresses) => Some(see(addresses)),
+            Place::Named { cached, .. } => cached.fresh(|addresses| see(addresses)),
+        }
+    }
+
     /// The addresses to try in order; never empty. From memory once known; the first call waits for
     /// the look-up, so run it under a deadline. A failure is remembered for a second.
     pub async fn addresses(&self) -> Result<Arc<[SocketAddr]>, NetError> {
@@ -289,6 +297,10 @@ mod tests {
         let v6 = resolver.host("::1", 81).addresses().await.unwrap();
         assert_eq!(v4[..], ["127.0.0.1:80".parse().unwrap()]);
         assert_eq!(v6[..], ["[::1]:81".parse().unwrap()]);
+        let known = resolver.host("127.0.0.1", 80).known(<[_]>::to_vec);
+        assert_eq!(known.as_deref(), Some(&v4[..]));
+        let unknown = resolver.host("name.invalid", 80).known(<[_]>::len);
+        assert_eq!(unknown, None);
         assert!(resolver.0.hickory.get().is_none());
     }
 

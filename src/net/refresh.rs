@@ -10,6 +10,8 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::base::clock;
+
 use super::error::NetError;
 
 /// How long a failure is remembered, and how long an old value serves on after a failed refresh.
@@ -56,6 +58,14 @@ impl<T: Clone + Send + Sync + 'static> Cached<T> {
             self.start(lookup());
             done.await;
         }
+    }
+
+    /// Shows the value if it is a fresh one: nobody is told to look it up.
+    pub(crate) fn fresh<R>(&self, see: impl FnOnce(&T) -> R) -> Option<R> {
+        let entry = self.entry.load();
+        let entry = entry.as_ref()?;
+        let value = entry.value.as_ref().ok()?;
+        (Instant::from_std(clock::now()) < entry.until).then(|| see(value))
     }
 
     /// What is known, and whether it is fresh. A stale failure counts as unknown.
@@ -159,6 +169,19 @@ mod tests {
         assert_eq!(cached.get(fail).await, Ok(1));
         done.await;
         assert_eq!(cached.get(fail).await, Ok(1));
+    }
+
+    #[test]
+    fn only_a_fresh_value_is_at_hand() {
+        let cached = Cached::new();
+        assert_eq!(cached.fresh(|value| *value), None);
+        cached.store(Ok((1, LONG)));
+        assert_eq!(cached.fresh(|value| *value), Some(1));
+        cached.store(Ok((2, Duration::ZERO)));
+        assert_eq!(cached.fresh(|value| *value), None);
+        let failed = Cached::<u8>::new();
+        failed.store(Err(NetError::new(Reason::DnsFailed, "no")));
+        assert_eq!(failed.fresh(|value| *value), None);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The head of an answer on its way to the client: what of a backend's head passes, what is added.
 
 use crate::base::Dialect;
+use crate::base::field::same;
 use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::stage::{Edit, Edits};
@@ -43,7 +44,7 @@ pub fn completed(head: &mut ResponseHeader, completed: bool) -> pingora::Result<
 /// 7.6.1), or one that a native gateway answers for itself. The name may be in any case.
 pub fn stays(name: &[u8], dialect: Dialect) -> bool {
     let native = dialect == Dialect::Native;
-    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    let is = |known: &str| same(name, known.as_bytes());
     match name.len() {
         2 => is("te"),
         7 => is("trailer") || is("upgrade"),

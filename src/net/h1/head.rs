@@ -13,6 +13,7 @@ use httparse::{Header, ParserConfig, Response, Status};
 
 use super::chunked::Chunked;
 use super::framing::Framing;
+use crate::base::field::same;
 use crate::net::error::NetError;
 
 /// Most bytes of an answer's head.
@@ -42,6 +43,8 @@ pub struct Meaning {
     pub framing: Framing,
     /// Whether the connection may serve another request behind the body.
     pub keep_alive: bool,
+    /// Whether `Connection` names fields, or anything but what becomes of the connection.
+    pub nominates: bool,
 }
 
 /// Collects a head that comes in pieces. One parser reads one head.
@@ -145,6 +148,7 @@ fn parse(bytes: &[u8], method: &Method) -> Result<AnswerHead, NetError> {
         status,
         framing,
         keep_alive,
+        ..
     } = meaning;
     Ok(AnswerHead {
         status,
@@ -190,35 +194,29 @@ pub fn parse_raw<'b, 'h>(
     }
     let status = StatusCode::from_u16(code).map_err(|_| malformed(bytes))?;
     let fields: &'h [Header<'b>] = response.headers;
-    let (framing, keep_alive) = framing(status, minor, fields, method)?;
-    Ok((
-        Meaning {
-            status,
-            framing,
-            keep_alive,
-        },
-        fields,
-    ))
+    let meaning = meaning(status, minor, fields, method)?;
+    Ok((meaning, fields))
 }
 
 /// The body's framing (RFC 9112 section 6.3) and whether the connection persists (section 9.3).
-fn framing(
+fn meaning(
     status: StatusCode,
     minor: u8,
     fields: &[Header<'_>],
     method: &Method,
-) -> Result<(Framing, bool), NetError> {
+) -> Result<Meaning, NetError> {
     let (mut length, mut chunked) = (None, false);
-    let (mut close, mut keep) = (false, false);
+    let (mut close, mut keep, mut nominates) = (false, false, false);
     for field in fields {
-        if field.name.eq_ignore_ascii_case("content-length") {
+        let is = |known: &str| same(field.name.as_bytes(), known.as_bytes());
+        if is("content-length") {
             let value = plain_number(field.value).ok_or_else(|| bad_length(field.value))?;
             if length.replace(value).is_some() {
                 return Err(NetError::invalid(
                     "http: message cannot contain multiple Content-Length headers",
                 ));
             }
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+        } else if is("transfer-encoding") {
             if chunked || minor == 0 || !field.value.eq_ignore_ascii_case(b"chunked") {
                 let value = String::from_utf8_lossy(field.value);
                 return Err(NetError::invalid(format!(
@@ -226,11 +224,15 @@ fn framing(
                 )));
             }
             chunked = true;
-        } else if field.name.eq_ignore_ascii_case("connection") {
+        } else if is("connection") {
             for option in field.value.split(|byte| *byte == b',') {
                 let option = option.trim_ascii();
-                close |= option.eq_ignore_ascii_case(b"close");
-                keep |= option.eq_ignore_ascii_case(b"keep-alive");
+                match option.len() {
+                    0 => {}
+                    5 if same(option, b"close") => close = true,
+                    10 if same(option, b"keep-alive") => keep = true,
+                    _ => nominates = true,
+                }
             }
         }
     }
@@ -246,8 +248,13 @@ fn framing(
         Some(length) => Framing::Length(length),
         None => Framing::Close,
     };
-    let persists = !close && (minor == 1 || keep) && framing != Framing::Close;
-    Ok((framing, persists))
+    let keep_alive = !close && (minor == 1 || keep) && framing != Framing::Close;
+    Ok(Meaning {
+        status,
+        framing,
+        keep_alive,
+        nominates,
+    })
 }
 
 /// Digits only, at most 18 of them.
