@@ -5,7 +5,7 @@ use hanzo_gateway::base::Dialect;
 use hanzo_gateway::gateway::client_ip::{ClientIpRules, ClientIpSettings};
 use hanzo_gateway::gateway::head::{BodySize, Head};
 use hanzo_gateway::gateway::headers::{
-    Fields, ForwardRules, StripSet, forward_headers, hop_by_hop,
+    Added, Fields, ForwardRules, StripSet, forward_headers, hop_by_hop,
 };
 use hanzo_gateway::gateway::params::Params;
 use hanzo_gateway::gateway::path::{decode, encode};
@@ -268,9 +268,13 @@ fn fields(case: &Case, request: &Request<'_>) {
     let client = case.client.resolve(request);
     let id = request_id(request.header(&HeaderName::from_static("x-request-id")));
     assert!((1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
+    let added = Added {
+        request_id: &id,
+        minted: &[],
+    };
     for rules in &case.rules {
         let mut out = Fields::new();
-        forward_headers(rules, request, &client, &id, &mut out);
+        forward_headers(rules, request, &client, added, &mut out);
         for (name, value) in &out {
             assert!(
                 !value
