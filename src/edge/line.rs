@@ -281,7 +281,8 @@ impl Closing {
         if self.listens && !news {
             return Poll::Pending;
         }
-        self.listens = true;
+        // A task that has had its share of a turn is asked again, and told nothing until then.
+        self.listens = tokio::task::coop::has_budget_remaining();
         self.began.as_mut().poll(cx)
     }
 }
@@ -301,4 +302,38 @@ enum Came {
     Bytes,
     End,
     Late,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::watch;
+    use tokio::task::coop;
+
+    #[tokio::test]
+    async fn who_had_no_turn_left_is_told_of_the_end_all_the_same() {
+        let (ends, watch) = watch::channel(false);
+        let mut closing = Closing::new(&watch);
+        poll_fn(|cx| {
+            // Uses up this turn.
+            while coop::has_budget_remaining() {
+                match coop::poll_proceed(cx) {
+                    Poll::Ready(used) => used.made_progress(),
+                    Poll::Pending => break,
+                }
+            }
+            assert!(closing.poll(cx).is_pending() && !closing.listens);
+            Poll::Ready(())
+        })
+        .await;
+        tokio::task::yield_now().await;
+        poll_fn(|cx| {
+            assert!(closing.poll(cx).is_pending() && closing.listens);
+            assert!(closing.poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        ends.send(true).unwrap();
+        poll_fn(|cx| closing.poll(cx)).await;
+    }
 }
