@@ -47,17 +47,31 @@ impl<T: Clone + Send + Sync + 'static> Cached<T> {
         Fut: Future<Output = Result<(T, Duration), NetError>> + Send + 'static,
     {
         loop {
+            if let Some(value) = self.at_hand(&lookup) {
+                return value;
+            }
+            // Listening takes a lock, so only who may wait does; what ended meanwhile is seen by the second look.
             let mut done = std::pin::pin!(self.done.notified());
             done.as_mut().enable();
-            if let Some((value, fresh)) = self.known() {
-                if !fresh {
-                    self.start(lookup());
-                }
+            if let Some(value) = self.at_hand(&lookup) {
                 return value;
             }
             self.start(lookup());
             done.await;
         }
+    }
+
+    /// What is known; a look-up begins where that is not fresh.
+    fn at_hand<F, Fut>(self: &Arc<Self>, lookup: &F) -> Option<Result<T, NetError>>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<(T, Duration), NetError>> + Send + 'static,
+    {
+        let (value, fresh) = self.known()?;
+        if !fresh {
+            self.start(lookup());
+        }
+        Some(value)
     }
 
     /// Shows the value if it is a fresh one: nobody is told to look it up.
