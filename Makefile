@@ -37,12 +37,17 @@ lint: setup format-check clippy deny house ## all that a machine can say about s
 
 format: setup ## format all code
 	@$(CARGO) fmt
+	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 format-check:
 	@$(CARGO) fmt --check
+	@$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 
+# The fuzz targets are read only, not linked: that needs neither nightly Rust nor a C++ compiler.
 clippy:
 	@$(CARGO) clippy --all-targets --quiet -- -D warnings
+	@CUSTOM_LIBFUZZER_PATH=./unlinked $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) \
+	  --all-targets --quiet -- -D warnings
 
 deny:
 	@scripts/deny.sh

@@ -22,7 +22,9 @@ pub fn check(input: &[u8]) {
         headers: vec![(http::header::ACCEPT, http::HeaderValue::from_static("*/*"))],
         body: None,
     };
-    let data = decode(data.as_bytes()).ok().and_then(|value| value.into_object());
+    let data = decode(data.as_bytes())
+        .ok()
+        .and_then(|value| value.into_object());
     let answer = Answer {
         data,
         ..Answer::default()

@@ -18,7 +18,10 @@ pub fn check(input: &[u8]) {
             let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
             let (line, column) = (number().expect("a line"), number().expect("a column"));
             assert!(line >= 1 && column >= 1, "{error}");
-            assert!(template.is_empty() || line as usize <= template.split('\n').count(), "{error}");
+            assert!(
+                template.is_empty() || line as usize <= template.split('\n').count(),
+                "{error}"
+            );
             assert!(!error.contains("internal fault"), "{error}");
         }
     }
