@@ -480,68 +480,71 @@ impl Visit<'_> {
             again,
             head: false,
         };
-        let mut conn = match way.gateway.client.resting(way.target) {
-            Some(conn) => conn,
-            // Boxed: few requests wait for one.
-            None => match Box::pin(way.connection(true, short)).await {
-                Ok(conn) => conn,
-                Err(ended) => return Err(self.lost(ended, way, told.head, ctx)),
-            },
-        };
-        loop {
-            let ended = {
-                let body = std::mem::replace(&mut self.body, Body::Length(0));
-                let (out, line) = (&mut self.room.out, &mut *self.line);
-                let begun = self.bytes.get(self.info.end..).unwrap_or_default();
-                // What an exchange before this one left behind the head.
-                out.truncate(way.written.head);
-                let mut duplex = Duplex::new(
-                    (&mut line.stream, &mut line.held, &mut line.timer),
-                    &mut conn,
-                    Up::new(out, (begun, &self.fed), body, upload),
-                    Down::new(),
-                    way.patience(told.again.as_deref()),
-                );
-                let mut answering = Answering {
-                    ctx,
-                    edits,
-                    way,
-                    head_only: self.info.method == Method::HEAD,
-                    keep: &mut self.keep,
-                    draining: self.draining,
-                    told: &mut told,
-                };
-                let mut plan =
-                    |head: &[u8], whole, out: &mut Vec<u8>| answering.plan(head, whole, out);
-                let ended = duplex.run(&mut plan).await;
-                let reusable = duplex.reusable();
-                let Duplex { up, down, .. } = duplex;
-                self.body = up.body;
-                self.bytes_in = up.received;
-                self.bytes_out = down.bytes;
-                if let Some(planned) = down.planned.filter(|_| down.written) {
-                    self.status = planned.status.as_u16();
-                }
-                ended.map(|()| (reusable, self.keep && down.keeps_client))
+        let lost = 'lost: {
+            let mut conn = match way.gateway.client.resting(way.target) {
+                Some(conn) => conn,
+                // Boxed: few requests wait for one.
+                None => match Box::pin(way.connection(true, short)).await {
+                    Ok(conn) => conn,
+                    Err(ended) => break 'lost ended,
+                },
             };
-            match ended {
-                Ok((reusable, keep)) => {
-                    if reusable {
-                        way.gateway.client.keep(conn);
+            loop {
+                let ended = {
+                    let body = std::mem::replace(&mut self.body, Body::Length(0));
+                    let (out, line) = (&mut self.room.out, &mut *self.line);
+                    let begun = self.bytes.get(self.info.end..).unwrap_or_default();
+                    // What an exchange before this one left behind the head.
+                    out.truncate(way.written.head);
+                    let mut duplex = Duplex::new(
+                        (&mut line.stream, &mut line.held, &mut line.timer),
+                        &mut conn,
+                        Up::new(out, (begun, &self.fed), body, upload),
+                        Down::new(),
+                        way.patience(told.again.as_deref()),
+                    );
+                    let mut answering = Answering {
+                        ctx,
+                        edits,
+                        way,
+                        head_only: self.info.method == Method::HEAD,
+                        keep: &mut self.keep,
+                        draining: self.draining,
+                        told: &mut told,
+                    };
+                    let mut plan =
+                        |head: &[u8], whole, out: &mut Vec<u8>| answering.plan(head, whole, out);
+                    let ended = duplex.run(&mut plan).await;
+                    let reusable = duplex.reusable();
+                    let Duplex { up, down, .. } = duplex;
+                    self.body = up.body;
+                    self.bytes_in = up.received;
+                    self.bytes_out = down.bytes;
+                    if let Some(planned) = down.planned.filter(|_| down.written) {
+                        self.status = planned.status.as_u16();
                     }
-                    return Ok(After::of(keep, self.body.done()));
+                    ended.map(|()| (reusable, self.keep && down.keeps_client))
+                };
+                match ended {
+                    Ok((reusable, keep)) => {
+                        if reusable {
+                            way.gateway.client.keep(conn);
+                        }
+                        return Ok(After::of(keep, self.body.done()));
+                    }
+                    Err(Ended::Backend {
+                        untouched: true, ..
+                    }) if conn.reused && repeatable => {}
+                    Err(ended) => break 'lost ended,
                 }
-                Err(Ended::Backend {
-                    untouched: true, ..
-                }) if conn.reused && repeatable => {}
-                Err(ended) => return Err(self.lost(ended, way, told.head, ctx)),
+                drop(conn);
+                conn = match Box::pin(way.connection(false, short)).await {
+                    Ok(conn) => conn,
+                    Err(ended) => break 'lost ended,
+                };
             }
-            drop(conn);
-            conn = match Box::pin(way.connection(false, short)).await {
-                Ok(conn) => conn,
-                Err(ended) => return Err(self.lost(ended, way, told.head, ctx)),
-            };
-        }
+        };
+        Err(self.lost(lost, way, told.head, ctx))
     }
 
     /// Why there is no answer, or no whole one; the backend's stages are told if they were not told of one.
