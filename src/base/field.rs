@@ -1,4 +1,5 @@
-//! Field names as they are written: Go's canonical spelling, in which KrakenD compares and sends them.
+//! Field names as they are written: Go's canonical spelling, in which KrakenD compares and sends them. And which names
+//! `Connection` declares to be of one connection only.
 
 /// `x-y-z` becomes `X-Y-Z`; a name with a character that no field name has stays as it is.
 pub fn canonical(name: &str) -> String {
@@ -67,6 +68,40 @@ pub fn same(name: &[u8], other: &[u8]) -> bool {
     name.len() == other.len() && letters(name, other)
 }
 
+/// What an option of `Connection` says (RFC 9110, section 7.6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionOption<'v> {
+    /// The connection ends behind this message (RFC 9112, section 9.6).
+    Close,
+    /// It goes on, also in HTTP/1.0.
+    KeepAlive,
+    /// Fields of this name are the connection's own; no other option is a name of one.
+    Nominates(&'v [u8]),
+}
+
+impl<'v> ConnectionOption<'v> {
+    /// The name that is nominated, if one is.
+    pub fn name(self) -> Option<&'v [u8]> {
+        match self {
+            Self::Nominates(name) => Some(name),
+            Self::Close | Self::KeepAlive => None,
+        }
+    }
+}
+
+/// The options that a value of `Connection` holds, without empty ones. Each reader of heads asks here: where two of
+/// them saw different options, a field would pass on one way and stay on the other.
+pub fn connection_options(value: &[u8]) -> impl Iterator<Item = ConnectionOption<'_>> {
+    let options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    options
+        .filter(|option| !option.is_empty())
+        .map(|option| match option {
+            close if same(close, b"close") => ConnectionOption::Close,
+            keep if same(keep, b"keep-alive") => ConnectionOption::KeepAlive,
+            name => ConnectionOption::Nominates(name),
+        })
+}
+
 /// Whether a byte may stand in a field name or a method (RFC 9110, section 5.6.2).
 pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -75,6 +110,31 @@ pub fn is_token(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_of_connection_are_told_apart_in_any_case() {
+        use ConnectionOption::{Close, KeepAlive, Nominates};
+        for (value, options) in [
+            ("close", vec![Close]),
+            ("Keep-ALIVE ,\tcLose", vec![KeepAlive, Close]),
+            ("", vec![]),
+            (" ,, ", vec![]),
+            (
+                "x-a, closed, close",
+                vec![Nominates(b"x-a"), Nominates(b"closed"), Close],
+            ),
+            ("Upgrade", vec![Nominates(b"Upgrade")]),
+        ] {
+            assert_eq!(
+                connection_options(value.as_bytes()).collect::<Vec<_>>(),
+                options,
+                "{value:?}"
+            );
+        }
+        // One byte that is no text does not hide the others.
+        let mixed: Vec<_> = connection_options(b"\xff, X-Own").collect();
+        assert_eq!(mixed, [Nominates(b"\xff"), Nominates(b"X-Own")]);
+    }
 
     #[test]
     fn spells_as_go_does() {

@@ -1,7 +1,7 @@
 //! From the bytes of a backend's head to the bytes of the client's, without anything in between. What
 //! passes and what is added is decided where the other lane decides it.
 
-use crate::base::field::same;
+use crate::base::field::{ConnectionOption, connection_options, same};
 use crate::base::reply::X_GATEWAY_VERSION;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::rate_fields::RateFields;
@@ -233,12 +233,7 @@ fn nominations<'h>(fields: &[Header<'h>]) -> Vec<&'h [u8]> {
         if !same(field.name.as_bytes(), b"connection") {
             continue;
         }
-        let options = field.value.split(|&b| b == b',').map(<[u8]>::trim_ascii);
-        names.extend(options.filter(|option| {
-            ![&b"close"[..], b"keep-alive", b""]
-                .iter()
-                .any(|known| same(option, known))
-        }));
+        names.extend(connection_options(field.value).filter_map(ConnectionOption::name));
     }
     names
 }

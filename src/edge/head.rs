@@ -76,9 +76,7 @@ impl Head for WireHead<'_> {
     fn header(&self, name: &HeaderName) -> Option<&[u8]> {
         let name = name.as_str().as_bytes();
         let mut spans = self.spans.iter();
-        let span = spans.find(|span| {
-            (span.colon - span.start) as usize == name.len() && same(span.name(self.raw), name)
-        })?;
+        let span = spans.find(|span| same(span.name(self.raw), name))?;
         Some(span.value(self.raw))
     }
 

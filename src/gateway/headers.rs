@@ -6,6 +6,7 @@
 //! `X-Request-ID` and `X-Gateway-Version` are added. Both leave framing (`Content-Length`,
 //! `Transfer-Encoding`, `Trailer`) and `Host` to whoever writes the request.
 
+use crate::base::field::{ConnectionOption, connection_options, same};
 use crate::base::reply::{X_GATEWAY_REGION, X_GATEWAY_VERSION, X_REQUEST_ID};
 use crate::base::{Dialect, version};
 use crate::gateway::client_ip::ClientAddr;
@@ -620,28 +621,26 @@ impl Nominated {
             return nominated;
         }
         head.each(&mut |name, value| {
-            if !name.eq_ignore_ascii_case("connection") {
+            if !same(name.as_bytes(), b"connection") {
                 return;
             }
-            for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-                let common: [&[u8]; 4] = [b"", b"close", b"keep-alive", b"upgrade"];
-                if common.iter().any(|word| token.eq_ignore_ascii_case(word)) {
+            for name in connection_options(value).filter_map(ConnectionOption::name) {
+                // What is upgraded is decided elsewhere.
+                if same(name, b"upgrade") {
                     continue;
                 }
                 if nominated.names.len() == MAX_NOMINATED {
                     nominated.too_many = true;
                     return;
                 }
-                nominated.names.push(token.into());
+                nominated.names.push(name.into());
             }
         });
         nominated
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.names
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(name.as_bytes()))
+        self.names.iter().any(|known| same(known, name.as_bytes()))
     }
 }
 

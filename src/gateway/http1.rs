@@ -3,10 +3,11 @@
 //! a field is never folded, framing is said once (contract section 3). KrakenD is Go's server,
 //! which forgives bare line feeds, folding and repeated lengths; nobody honest sends them.
 
+use crate::base::field::{ConnectionOption, connection_options, same};
 use crate::base::{Dialect, Reason};
 use crate::gateway::head::BodySize;
 use crate::gateway::host_rules::{same_authority, valid_host};
-use crate::gateway::lane::{self, Facts};
+use crate::gateway::lane::Facts;
 use crate::gateway::limits::{
     Limits, Special, content_length, in_value, is_token, target_bytes, token_end,
 };
@@ -355,11 +356,15 @@ impl Fields {
                 self.chunked = true;
             }
             Special::Connection => {
-                self.nominates |= lane::nominates(value);
-                for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-                    self.close |= token.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                    self.upgrade_nominated |= token.eq_ignore_ascii_case(b"upgrade");
+                for option in connection_options(value) {
+                    match option {
+                        ConnectionOption::Close => self.close = true,
+                        ConnectionOption::KeepAlive => self.keep_alive = true,
+                        ConnectionOption::Nominates(name) => {
+                            self.nominates = true;
+                            self.upgrade_nominated |= same(name, b"upgrade");
+                        }
+                    }
                 }
             }
             Special::Upgrade => self.unusual.upgrade = true,

@@ -2,6 +2,7 @@
 //! lane takes what is on its list, and everything else goes to the other without being told apart; the
 //! words here are for operators who wonder why. KrakenD has one lane.
 
+use crate::base::field::connection_options;
 use crate::gateway::head::Head;
 
 /// Most fields of a head on the fast lane.
@@ -219,15 +220,8 @@ impl Facts {
 }
 
 /// Whether a value of `Connection` holds more than the two words about the connection itself.
-pub fn nominates(value: &[u8]) -> bool {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|token| {
-            !(token.is_empty()
-                || token.eq_ignore_ascii_case(b"keep-alive")
-                || token.eq_ignore_ascii_case(b"close"))
-        })
+fn nominates(value: &[u8]) -> bool {
+    connection_options(value).any(|option| option.name().is_some())
 }
 
 #[cfg(test)]

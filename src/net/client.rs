@@ -31,6 +31,7 @@ use super::proxy::Proxy;
 use super::tls::{Tls, TlsOptions};
 use super::url::Target;
 use crate::base::Reason;
+use crate::base::field::{ConnectionOption, connection_options};
 
 /// A request's body as it becomes known.
 #[async_trait]
@@ -630,10 +631,7 @@ fn prepare(
 /// Whether a forwarded field ends the connection after this exchange.
 fn closes(name: &HeaderName, value: &HeaderValue) -> bool {
     *name == header::CONNECTION
-        && value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+        && connection_options(value.as_bytes()).any(|option| option == ConnectionOption::Close)
 }
 
 async fn connecting<T>(

@@ -1,7 +1,7 @@
 //! The head of an answer on its way to the client: what of a backend's head passes, what is added.
 
 use crate::base::Dialect;
-use crate::base::field::same;
+use crate::base::field::{ConnectionOption, connection_options, same};
 use crate::base::reply::{X_KRAKEND_COMPLETED, X_REQUEST_ID};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::stage::{Edit, Edits};
@@ -160,9 +160,9 @@ fn nominated(backend: &HeaderMap) -> Vec<HeaderName> {
     backend
         .get_all(header::CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .flat_map(|value| connection_options(value.as_bytes()))
+        .filter_map(ConnectionOption::name)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! From a head to a plan: limits, request id, client address, route, parameters, stages.
 
+use crate::base::field::{ConnectionOption, connection_options, same};
 use crate::base::reply::X_GATEWAY_REGION;
 use crate::base::{Dialect, Error, Reason, Reply};
 use crate::gateway::ctx::Ctx;
@@ -336,9 +337,10 @@ pub fn wants_upgrade(head: &dyn Head) -> bool {
     }
     let mut named = false;
     head.each(&mut |name, value| {
-        let mut options = value.split(|&byte| byte == b',');
-        named |= name.eq_ignore_ascii_case("connection")
-            && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+        named |= same(name.as_bytes(), b"connection")
+            && connection_options(value)
+                .filter_map(ConnectionOption::name)
+                .any(|name| same(name, b"upgrade"));
     });
     named
 }

@@ -173,12 +173,12 @@ pub fn rewrite(
     if let Some(region) = &upstream.region {
         head.insert_header(X_GATEWAY_REGION, region.clone())?;
     }
-    if upstream.upgrade {
-        for name in [header::UPGRADE, header::CONNECTION] {
-            if let Some(value) = request.headers.get(&name) {
-                head.insert_header(name, value.clone())?;
-            }
-        }
+    if upstream.upgrade
+        && let Some(protocols) = request.headers.get(header::UPGRADE)
+    {
+        head.insert_header(header::UPGRADE, protocols.clone())?;
+        // What else the client's declares is of the client's connection.
+        head.insert_header(header::CONNECTION, HeaderValue::from_static("Upgrade"))?;
     }
     if let Some(length) = length {
         head.insert_header(header::CONTENT_LENGTH, length)?;

@@ -171,7 +171,9 @@ fn answer(request: &Request) -> (String, bool) {
             body.to_owned(),
         ),
         b"3" => {
-            let hops = "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n";
+            // No text, and the name of a field that is none of the connection's.
+            let hops = "Connection: keep-alive, h\u{f6}p, X-Hop\r\nX-Hop: 1\r\nClose: 1\r\n\
+                        Keep-Alive: timeout=5\r\n";
             (
                 "HTTP/1.1 200 OK",
                 format!("{hops}Set-Cookie: a=b\r\nX-A: 1\r\nSet-Cookie: c=d\r\n{length}"),

@@ -387,6 +387,7 @@ fn connection(draft: &mut Draft, choices: &mut Choices<'_>) {
         "Connection:",
         "Connection: connection",
         "Connection: \"close\"",
+        "Connection: h\u{f6}p, x-mark",
         "Connection: x y",
         "Connection: te, transfer-encoding, content-length, host, expect, upgrade",
     ]));

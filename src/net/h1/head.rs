@@ -13,7 +13,7 @@ use httparse::{Header, ParserConfig, Response, Status};
 
 use super::chunked::Chunked;
 use super::framing::Framing;
-use crate::base::field::same;
+use crate::base::field::{ConnectionOption, connection_options, same};
 use crate::net::error::NetError;
 
 /// Most bytes of an answer's head.
@@ -43,7 +43,7 @@ pub struct Meaning {
     pub framing: Framing,
     /// Whether the connection may serve another request behind the body.
     pub keep_alive: bool,
-    /// Whether `Connection` names fields, or anything but what becomes of the connection.
+    /// Whether an option of `Connection` is [nominating](ConnectionOption::Nominates).
     pub nominates: bool,
 }
 
@@ -225,13 +225,11 @@ fn meaning(
             }
             chunked = true;
         } else if is("connection") {
-            for option in field.value.split(|byte| *byte == b',') {
-                let option = option.trim_ascii();
-                match option.len() {
-                    0 => {}
-                    5 if same(option, b"close") => close = true,
-                    10 if same(option, b"keep-alive") => keep = true,
-                    _ => nominates = true,
+            for option in connection_options(field.value) {
+                match option {
+                    ConnectionOption::Close => close = true,
+                    ConnectionOption::KeepAlive => keep = true,
+                    ConnectionOption::Nominates(_) => nominates = true,
                 }
             }
         }
