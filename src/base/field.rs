@@ -103,8 +103,14 @@ pub fn connection_options(value: &[u8]) -> impl Iterator<Item = ConnectionOption
 }
 
 /// Whether a byte may stand in a field name or a method (RFC 9110, section 5.6.2).
-pub fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub const fn is_token(byte: u8) -> bool {
+    matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+        || byte.is_ascii_alphanumeric()
+}
+
+/// Whether a byte may stand in a field value: visible, space, tab or not ASCII (RFC 9110, section 5.5).
+pub const fn in_value(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! another server may read such bytes differently, so they are refused (contract section 3). The bytes
 //! are only looked at: whoever reads from [`Checked`] gets them unchanged, or an error in their place.
 
+use crate::base::field::{in_value, is_token};
 use crate::edge::wrapped::tells_of_its_stream;
 use async_trait::async_trait;
 use pingora::protocols::{Peek, Shutdown, Stream};
@@ -12,8 +13,6 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::gateway::limits::{in_value, is_token};
 
 /// Most digits of a chunk's size: a body that needs more is over every limit.
 const DIGITS: u8 = 15;
@@ -148,7 +147,7 @@ impl Chunks {
 
     fn step(&mut self, byte: u8) -> Option<State> {
         use State as S;
-        let token = is_token(&[byte]);
+        let token = is_token(byte);
         match (self.state, byte) {
             (S::Size, _) => self.size(byte),
             (S::NameStart | S::Name, _) if token => self.spend(S::Name),

@@ -3,14 +3,12 @@
 //! a field is never folded, framing is said once (contract section 3). KrakenD is Go's server,
 //! which forgives bare line feeds, folding and repeated lengths; nobody honest sends them.
 
-use crate::base::field::{ConnectionOption, connection_options, same};
+use crate::base::field::{ConnectionOption, connection_options, in_value, same};
 use crate::base::{Dialect, Reason};
 use crate::gateway::head::BodySize;
 use crate::gateway::host_rules::{same_authority, valid_host};
 use crate::gateway::lane::Facts;
-use crate::gateway::limits::{
-    Limits, Special, content_length, in_value, is_token, target_bytes, token_end,
-};
+use crate::gateway::limits::{Limits, Special, content_length, is_token, target_bytes, token_end};
 use http::Method;
 use memchr::memchr;
 use std::ops::Range;

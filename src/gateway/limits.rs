@@ -3,6 +3,7 @@
 //! any version must keep. KrakenD has no such limits but Go's; shapes that two servers may read
 //! differently are refused in both dialects.
 
+use crate::base::field::{self, in_value};
 use crate::base::{Dialect, Reason};
 use crate::gateway::head::{BodySize, Head};
 use crate::gateway::host_rules::valid_host;
@@ -337,11 +338,6 @@ pub(crate) fn token_end(text: &[u8]) -> usize {
     text.iter().position(other).unwrap_or(text.len())
 }
 
-/// Whether a byte may stand in a field value: visible, space, tab or not ASCII.
-pub(crate) const fn in_value(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
 /// Whether a target is text without a space or control character and, in the native dialect, without
 /// a fragment and anything that is not ASCII. Go takes bytes that are no UTF-8 too; the platform's
 /// parser does not, and its refusal would not be ours.
@@ -355,13 +351,10 @@ pub(crate) fn target_bytes(target: &[u8], native: bool) -> bool {
 
 const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
-    let allowed = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut at = 0;
-    while at < allowed.len() {
-        {
-            table[allowed[at] as usize] = true;
-        }
-        at += 1;
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = field::is_token(byte as u8);
+        byte += 1;
     }
     table
 };

@@ -192,6 +192,9 @@ fn websockets_pass_both_ways_and_are_counted() {
                 .contains("sec-websocket-key: abc\r\n"),
             "{head}"
         );
+        // What else the client's connection has of its own ends here.
+        assert!(head.contains("\r\nConnection: Upgrade\r\n"), "{head}");
+        assert!(!head.to_ascii_lowercase().contains("x-own"), "{head}");
         // Pingora takes the end of the request's empty body for the tunnel's end when the 101 comes
         // before it has looked at that; no origin beyond loopback is so fast.
         std::thread::sleep(Duration::from_millis(50));
@@ -205,7 +208,7 @@ fn websockets_pass_both_ways_and_are_counted() {
     let gateway = Gateway::native(config(&url, "1s"));
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, gateway.port())).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let ask = "GET /x HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: abc\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let ask = "GET /x HTTP/1.1\r\nHost: gw\r\nConnection: keep-alive, X-Own, Upgrade\r\nUpgrade: websocket\r\nX-Own: 1\r\nSec-WebSocket-Key: abc\r\nSec-WebSocket-Version: 13\r\n\r\n";
     stream.write_all(ask.as_bytes()).unwrap();
     let head = read_head(&mut stream);
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");

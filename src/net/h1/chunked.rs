@@ -4,6 +4,7 @@
 //! see different messages in the same bytes. Extensions and trailers are checked, bounded and dropped.
 
 use super::framing::Piece;
+use crate::base::field::{in_value, is_token};
 use crate::net::error::NetError;
 
 /// Most bytes of extensions beyond what the data pays for, and most bytes of trailers.
@@ -93,7 +94,7 @@ impl Chunked {
             (State::Size | State::Blank | State::Extension, b'\r') => Ok(State::SizeLf),
             (State::Size | State::Blank, b' ' | b'\t') => self.pay(State::Blank),
             (State::Size | State::Blank, b';') => self.pay(State::Extension),
-            (State::Extension, _) if is_text(byte) => self.pay(State::Extension),
+            (State::Extension, _) if in_value(byte) => self.pay(State::Extension),
             (State::SizeLf, b'\n') => Ok(self.size_known()),
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => {
@@ -106,7 +107,7 @@ impl Chunked {
             }
             (State::TrailerName, b':') => self.pay(State::TrailerValue),
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
-            (State::TrailerValue, _) if is_text(byte) => self.pay(State::TrailerValue),
+            (State::TrailerValue, _) if in_value(byte) => self.pay(State::TrailerValue),
             (State::TrailerLf, b'\n') => Ok(State::Trailer),
             (State::EndLf, b'\n') => Ok(State::Done),
             _ => Err(malformed()),
@@ -144,16 +145,6 @@ impl Chunked {
 
 fn malformed() -> NetError {
     NetError::invalid("malformed chunked encoding")
-}
-
-const fn is_text(byte: u8) -> bool {
-    byte == b'\t' || byte >= b' ' && byte != 0x7f
-}
-
-/// Whether a byte may stand in a field name.
-pub(crate) const fn is_token(byte: u8) -> bool {
-    matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
-        || byte.is_ascii_alphanumeric()
 }
 
 #[cfg(test)]
