@@ -50,11 +50,25 @@ impl Script {
 impl Script {
     /// Whether what is behind the whole requests looks like a `HEAD`: its answer has no body.
     pub(crate) fn rest_is_head(&self) -> bool {
+        self.rest_message().starts_with(b"HEAD ")
+    }
+
+    /// Whether what is behind the whole requests begins with a head in which nothing is wrong, so that it can only be
+    /// the body.
+    pub(crate) fn rest_has_head(&self) -> bool {
+        let rest = self.rest_message();
+        let end = rest.windows(4).position(|window| window == b"\r\n\r\n");
+        end.and_then(|end| rest.get(..end + 4))
+            .is_some_and(|head| strict::request(head, From::Client).is_ok())
+    }
+
+    /// What is behind the whole requests, without empty lines in front of it.
+    fn rest_message(&self) -> &[u8] {
         let mut rest = self.rest();
         while let Some(behind) = rest.strip_prefix(b"\r\n") {
             rest = behind;
         }
-        rest.starts_with(b"HEAD ")
+        rest
     }
 }
 
