@@ -294,6 +294,30 @@ fn fields_of_the_backends_connection_stay_there() {
 }
 
 #[test]
+fn a_backend_that_nominates_its_length_is_known_to_end() {
+    let origin = Origin::serve(|exchange| {
+        let fields = [
+            ("Connection", "h\u{f6}p, Content-Length, X-Private"),
+            ("Close", "1"),
+            ("X-Private", "1"),
+        ];
+        exchange.answer(200, &fields, "ok");
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        let answer = client.get("/x");
+        assert_eq!(answer.body, b"ok");
+        assert_eq!(answer.header("content-length"), Some("2"));
+        assert_eq!(answer.header("close"), Some("1"), "nobody nominated it");
+        assert_eq!(answer.header("x-private"), None, "beside what is no text");
+    }
+    let head = client.request("HEAD", "/x", &[], "").answer();
+    assert_eq!((head.status(), head.body.len()), (200, 0));
+    assert_eq!(client.get("/x").status(), 200, "the connection stays in step");
+}
+
+#[test]
 fn a_slow_reader_holds_the_origin_back() {
     const PIECE: usize = 64 << 10;
     const BOUND: usize = 64 << 20;

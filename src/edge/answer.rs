@@ -1,7 +1,7 @@
 //! From the bytes of a backend's head to the bytes of the client's, without anything in between. What
 //! passes and what is added is decided where the other lane decides it.
 
-use crate::base::field::{ConnectionOption, connection_options, same};
+use crate::base::field::same;
 use crate::base::reply::X_GATEWAY_VERSION;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::rate_fields::RateFields;
@@ -10,7 +10,7 @@ use crate::net::NetError;
 use crate::net::h1::Framing;
 use crate::net::h1::head::{MAX_FIELDS, Meaning, parse_raw};
 use crate::net::h1::writer::{push_field, push_spelled};
-use crate::proxy::answer::stays;
+use crate::proxy::answer::{nominated, stays};
 use http::{Method, StatusCode, header};
 use httparse::Header;
 use pingora::protocols::http::date::get_cached_date;
@@ -233,7 +233,7 @@ fn nominations<'h>(fields: &[Header<'h>]) -> Vec<&'h [u8]> {
         if !same(field.name.as_bytes(), b"connection") {
             continue;
         }
-        names.extend(connection_options(field.value).filter_map(ConnectionOption::name));
+        names.extend(nominated(field.value));
     }
     names
 }

@@ -70,7 +70,7 @@ pub fn streamed(
 ) -> pingora::Result<ResponseHeader> {
     let mut head = spell::head(status, version, backend.len() + 5)?;
     stamp_first(&mut head, ctx)?;
-    let nominated = nominated(backend);
+    let nominated = nominations(backend);
     let dialect = ctx.gateway.dialect;
     // Go's server leaves the type out where there is no body; RFC 9110 section 15.4.5 lets it pass.
     let untyped = status == StatusCode::NOT_MODIFIED && dialect == Dialect::Krakend;
@@ -108,7 +108,7 @@ pub fn moved(
     mut fields: HeaderMap,
     ctx: &Ctx,
 ) -> pingora::Result<ResponseHeader> {
-    for name in nominated(&fields) {
+    for name in nominations(&fields) {
         fields.remove(name);
     }
     let stay = |name: &&HeaderName| stays(name.as_str().as_bytes(), Dialect::Native);
@@ -142,7 +142,7 @@ pub fn moved(
 /// When the status is none.
 pub fn interim(status: StatusCode, backend: &HeaderMap) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(status, Some(backend.len()))?;
-    let nominated = nominated(backend);
+    let nominated = nominations(backend);
     for (name, value) in backend {
         let stays = stays(name.as_str().as_bytes(), Dialect::Native)
             // There is no body whose length it could be (RFC 9110 section 8.6).
@@ -155,13 +155,20 @@ pub fn interim(status: StatusCode, backend: &HeaderMap) -> pingora::Result<Respo
     Ok(head)
 }
 
-/// Names that a backend's `Connection` nominates belong to its connection too.
-fn nominated(backend: &HeaderMap) -> Vec<HeaderName> {
-    backend
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| connection_options(value.as_bytes()))
+/// The names that a value of a backend's `Connection` nominates: such fields belong to its connection too. Never the
+/// length, which is for all who read the answer and may not be nominated (RFC 9110 section 7.6.1): without it, nobody
+/// would know where the answer ends.
+pub fn nominated(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    connection_options(value)
         .filter_map(ConnectionOption::name)
+        .filter(|name| !same(name, b"content-length"))
+}
+
+/// The names that a backend's head nominates.
+fn nominations(backend: &HeaderMap) -> Vec<HeaderName> {
+    let values = backend.get_all(header::CONNECTION).iter();
+    values
+        .flat_map(|value| nominated(value.as_bytes()))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
 }

@@ -171,8 +171,8 @@ fn answer(request: &Request) -> (String, bool) {
             body.to_owned(),
         ),
         b"3" => {
-            // No text, and the name of a field that is none of the connection's.
-            let hops = "Connection: keep-alive, h\u{f6}p, X-Hop\r\nX-Hop: 1\r\nClose: 1\r\n\
+            // No text, a field without which the answer has no end, and one that is not the connection's.
+            let hops = "Connection: keep-alive, h\u{f6}p, X-Hop, Content-Length\r\nX-Hop: 1\r\nClose: 1\r\n\
                         Keep-Alive: timeout=5\r\n";
             (
                 "HTTP/1.1 200 OK",
