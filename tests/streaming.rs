@@ -183,7 +183,7 @@ fn answers_without_body_stay_without_one() {
         let head = if not_modified {
             "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n"
         } else {
-            "HTTP/1.1 204 No Content\r\nX-Left: nothing\r\n\r\n"
+            "HTTP/1.1 204 No Content\r\nX-Left: nothing\r\nContent-Length: 7\r\n\r\n"
         };
         exchange.raw(head);
     });
@@ -314,7 +314,11 @@ fn a_backend_that_nominates_its_length_is_known_to_end() {
     }
     let head = client.request("HEAD", "/x", &[], "").answer();
     assert_eq!((head.status(), head.body.len()), (200, 0));
-    assert_eq!(client.get("/x").status(), 200, "the connection stays in step");
+    assert_eq!(
+        client.get("/x").status(),
+        200,
+        "the connection stays in step"
+    );
 }
 
 #[test]

@@ -142,7 +142,9 @@ fn push_final(
     let withheld = !bodyless && *framing == Framing::Empty;
     push_status(out, status);
     stamp(out, asked, &edits);
-    let dated = push_fields(out, passing, asked, &edits, !withheld);
+    // A length may not stand in an answer that never has a body (RFC 9110 section 8.6).
+    let sized = !withheld && status != StatusCode::NO_CONTENT;
+    let dated = push_fields(out, passing, asked, &edits, sized);
     for (name, value) in Edits::added(edits.answer) {
         push_field(out, name.as_str(), value.as_bytes());
     }

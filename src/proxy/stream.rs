@@ -286,8 +286,8 @@ async fn relay(
     answer::edit(&mut head, &x.edits).map_err(|e| Error::new(Reason::Internal, e.to_string()))?;
     let status = incoming.status.as_u16();
     let bodyless = matches!(status, 204 | 304) || session.req_header().method == Method::HEAD;
-    if !bodyless && backend.method == Method::HEAD {
-        // It told the length of a body that it does not send.
+    // It told the length of a body that it does not send, or of one that is never there (RFC 9110 section 8.6).
+    if !bodyless && backend.method == Method::HEAD || status == 204 {
         head.remove_header(&header::CONTENT_LENGTH);
     }
     if !bodyless && head.headers.get(header::CONTENT_LENGTH).is_none() {
