@@ -221,11 +221,18 @@ fn pipelined_requests_of_both_lanes_are_answered_in_order() {
             "POST /x HTTP/1.1\r\nHost: gw\r\n{more}X-Tag: {tag}\r\nContent-Length: 5\r\n\r\nfirst"
         )
     };
+    let chunked = |more: &str, tag: &str| {
+        format!(
+            "POST /x HTTP/1.1\r\nHost: gw\r\n{more}X-Tag: {tag}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n"
+        )
+    };
     for all in [
         [fast("a"), slow("b"), fast("c")],
         [slow("a"), fast("b"), slow("c")],
         [post("", "a"), post("TE: gzip\r\n", "b"), fast("c")],
         [post("TE: gzip\r\n", "a"), post("", "b"), slow("c")],
+        [chunked("", "a"), chunked("TE: gzip\r\n", "b"), fast("c")],
+        [chunked("TE: gzip\r\n", "a"), post("", "b"), slow("c")],
     ] {
         let mut client = gateway.client();
         client.send(all.concat());
@@ -234,7 +241,7 @@ fn pipelined_requests_of_both_lanes_are_answered_in_order() {
         }
         assert_eq!(client.get("/x").status(), 200, "the connection stays");
     }
-    assert_eq!(all_served(&gateway, 16), (10, 6));
+    assert_eq!(all_served(&gateway, 24), (15, 9));
 }
 
 /// The platform says that it closes when more has come than it wants to keep; the fast lane keeps its client.

@@ -30,6 +30,14 @@ impl Body {
         }
     }
 
+    /// Whether bytes came that cannot be the body's.
+    pub fn broken(&self) -> bool {
+        match self {
+            Self::Length(_) => false,
+            Self::Chunked(chunks) => chunks.broken(),
+        }
+    }
+
     /// What the next bytes are.
     ///
     /// # Errors

@@ -1,18 +1,10 @@
 //! A strict look at chunked request bodies, before Pingora decodes them.
 //!
 //! Pingora's reader takes blanks around a chunk's size and anything but a line end in its extensions;
-//! another server may read such bytes differently, so they are refused (contract section 3). The bytes
-//! are only looked at: whoever reads from [`Checked`] gets them unchanged, or an error in their place.
+//! another server may read such bytes differently, so they are refused (contract section 3).
 
 use crate::base::field::{in_value, is_token};
-use crate::edge::wrapped::tells_of_its_stream;
-use async_trait::async_trait;
-use pingora::protocols::{Peek, Shutdown, Stream};
-use std::io;
 use std::ops::Range;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Most digits of a chunk's size: a body that needs more is over every limit.
 const DIGITS: u8 = 15;
@@ -145,6 +137,11 @@ impl Chunks {
         self.state == State::Done
     }
 
+    /// Whether a byte was seen that cannot be.
+    pub fn broken(&self) -> bool {
+        self.state == State::Broken
+    }
+
     fn step(&mut self, byte: u8) -> Option<State> {
         use State as S;
         let token = is_token(byte);
@@ -199,96 +196,6 @@ impl Chunks {
         (self.extra <= EXTRA).then_some(next)
     }
 }
-
-/// A client's stream for the time of one chunked request.
-#[derive(Debug)]
-pub struct Checked {
-    stream: Stream,
-    chunks: Chunks,
-}
-
-impl Checked {
-    /// A stream whose next bytes go on where `chunks` has stopped looking.
-    pub fn new(stream: Stream, chunks: Chunks) -> Self {
-        Self { stream, chunks }
-    }
-
-    /// The stream itself, if it was wrapped.
-    pub fn unwrap(stream: Stream) -> Option<Stream> {
-        stream
-            .into_any()
-            .downcast::<Self>()
-            .ok()
-            .map(|checked| checked.stream)
-    }
-}
-
-impl AsyncRead for Checked {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.chunks.state == State::Broken {
-            // Whoever drains what is left need not wait for more of it.
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Malformed)));
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let new = buf.filled().get(before..).unwrap_or_default();
-        Poll::Ready(match this.chunks.look(new) {
-            Ok(()) => Ok(()),
-            Err(malformed) => {
-                // Nobody sees a byte of it.
-                buf.set_filled(before);
-                Err(io::Error::new(io::ErrorKind::InvalidData, malformed))
-            }
-        })
-    }
-}
-
-impl AsyncWrite for Checked {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Checked {
-    async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.stream).await;
-    }
-}
-
-tells_of_its_stream!(Checked);
-
-/// Peeked bytes would pass unseen.
-impl Peek for Checked {}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,8 @@ use crate::base::clock::Turns;
 use crate::base::future::boxed;
 use crate::base::reply::Asked;
 use crate::base::{Dialect, Error, Reason};
-use crate::edge::chunks::{Checked, Chunks};
+use crate::edge::body::Body;
+use crate::edge::chunks::Malformed;
 use crate::edge::connections::{Connections, Permit};
 use crate::edge::gather::Gathered;
 use crate::edge::lane::{After, Lane};
@@ -207,35 +208,16 @@ impl Door {
         peer: IpAddr,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let prefix = take_request(held, &head);
-        let chunked = head.body == BodySize::Unknown;
-        if chunked {
-            let mut chunks = Chunks::default();
-            let begun = prefix.get(head.end..).unwrap_or_default();
-            if chunks.look(begun).is_err() {
-                let reason = Reason::BadChunk;
-                Box::pin(self.refuse(&mut stream, &prefix, reason, peer)).await;
-                return None;
-            }
-            stream = Box::new(Checked::new(Box::new(Gathered::joined(stream)), chunks));
-        } else {
-            let length = match head.body {
-                BodySize::Known(length) => length,
-                BodySize::None | BodySize::Unknown => 0,
-            };
-            let begun = prefix.len().saturating_sub(head.end) as u64;
-            let may_switch = head.upgrade && head.body == BodySize::None;
-            stream = Box::new(Gathered::request(
-                stream,
-                length.saturating_sub(begun),
-                may_switch,
-            ));
-        }
+        let mut body = Body::of(head.body);
+        let Ok(prefix) = take_request(held, head.end, &mut body) else {
+            let reason = Reason::BadChunk;
+            Box::pin(self.refuse(&mut stream, held, reason, peer)).await;
+            return None;
+        };
+        let may_switch = head.upgrade && head.body == BodySize::None;
+        stream = Box::new(Gathered::request(stream, body, may_switch));
         let reused = self.hand_over(stream, prefix, stay, shutdown).await?;
-        let (mut stream, _) = reused.consume();
-        if chunked {
-            stream = Checked::unwrap(stream)?;
-        }
+        let (stream, _) = reused.consume();
         let (stream, early) = Gathered::unwrap(stream).await?;
         held.extend_from_slice(&early);
         Some(stream)
@@ -355,24 +337,19 @@ fn peer_of(stream: &Stream) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Splits off the bytes of one request: its head and what is there of its body. What follows belongs to
-/// the next request, behind an upgrade too: a client sends nothing in the new protocol before it has read
-/// the 101, and a backend that does not upgrade would read what is no request of its connection's as one.
-/// Where a chunked body ends only its reader knows, so all goes with it.
-fn take_request(held: &mut BytesMut, head: &HeadInfo) -> BytesMut {
-    let body = match head.body {
-        BodySize::None => 0,
-        BodySize::Known(length) => usize::try_from(length).unwrap_or(usize::MAX),
-        BodySize::Unknown => usize::MAX,
-    };
-    let end = head.end.saturating_add(body).min(held.len());
-    let rest = held.split_off(end);
+/// Splits off the bytes of one request: its head, which ends there, and what has come of its body, which is told of
+/// them. What follows belongs to the next request, behind an upgrade too: a client sends nothing in the new protocol
+/// before it has read the 101, and a backend that does not upgrade would read what is no request of its connection's
+/// as one.
+fn take_request(held: &mut BytesMut, head: usize, body: &mut Body) -> Result<BytesMut, Malformed> {
+    let begun = held.get(head..).unwrap_or_default();
+    let rest = held.split_off(head + body.feed(begun)?.used);
     let request = std::mem::replace(held, rest);
     if held.is_empty() {
         // Even an empty rest would share the request's memory, for as long as the connection idles.
         *held = BytesMut::new();
     }
-    request
+    Ok(request)
 }
 
 /// Method and path of a head that may be anything, for the access line.

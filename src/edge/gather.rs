@@ -7,13 +7,21 @@
 //! a flush first lets every task run that is ready now, and sends after that what they all have written.
 //! Nothing waits for a timer or for anything that is not ready: an answer alone leaves at once.
 
-use crate::edge::wrapped::tells_of_its_stream;
+use crate::edge::body::Body;
+use crate::edge::chunks::Malformed;
 use async_trait::async_trait;
-use pingora::protocols::{Peek, Shutdown, Stream};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
+};
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Room that a connection takes while it has something to send: two frames of the usual greatest size
@@ -48,10 +56,10 @@ pub struct Gathered {
 /// What a client sends behind one request is its next one, and not for the platform to see while it serves
 /// the first: it would end the connection. A client that asked for another protocol has nothing to say
 /// before it has read the 101; what it says all the same is no business of a backend's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Withheld {
     /// What is still to come of this request's body.
-    body: u64,
+    body: Body,
     /// What came behind it.
     early: Vec<u8>,
     /// Whether the protocol may be switched; the bytes behind the request belong to the new one then.
@@ -59,6 +67,10 @@ struct Withheld {
     /// The beginning of what was written, until its status is known.
     begun: Vec<u8>,
     reader: Option<Waker>,
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Malformed)
 }
 
 /// So much is taken of what comes early; more waits in the socket.
@@ -101,24 +113,19 @@ impl Gathered {
         }
     }
 
-    /// Joins the writes of one request: a flush waits for nobody.
-    pub fn joined(stream: Stream) -> Self {
+    /// Joins the writes of one request, of which so much of its body is still to come: a flush waits for nobody. What
+    /// the client sends behind it is kept for [`Gathered::unwrap`], or, where the protocol may be switched, for the 101.
+    pub fn request(stream: Stream, body: Body, may_switch: bool) -> Self {
         Self {
             shared: false,
-            ..Self::new(stream)
-        }
-    }
-
-    /// As [`Gathered::joined`], for a request of which so much of its body is still to come. What the client sends
-    /// behind it is kept for [`Gathered::unwrap`], or, where the protocol may be switched, for the 101.
-    pub fn request(stream: Stream, body: u64, may_switch: bool) -> Self {
-        Self {
             withheld: Some(Withheld {
                 body,
+                early: Vec::new(),
                 may_switch,
-                ..Withheld::default()
+                begun: Vec::new(),
+                reader: None,
             }),
-            ..Self::joined(stream)
+            ..Self::new(stream)
         }
     }
 
@@ -215,17 +222,26 @@ impl AsyncRead for Gathered {
         let Some(withheld) = &mut this.withheld else {
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         };
-        if withheld.body == 0 {
+        if withheld.body.done() {
             return this.poll_early(cx);
         }
-        // Of the request's own body, and not a byte more.
-        let most = usize::try_from(withheld.body).unwrap_or(usize::MAX);
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most.min(buf.remaining())));
-        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
-        let read = part.filled().len();
-        withheld.body = withheld.body.saturating_sub(read as u64);
-        buf.advance(read);
-        Poll::Ready(Ok(()))
+        if withheld.body.broken() {
+            // Whoever drains what is left need not wait for more of it.
+            return Poll::Ready(Err(malformed()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let new = buf.filled().get(before..).unwrap_or_default();
+        // Of the request's own body, and not a byte more; nobody sees a byte of what is none.
+        let fed = withheld.body.feed(new);
+        let used = fed.as_ref().map_or(0, |fed| fed.used);
+        if fed.is_ok() {
+            withheld
+                .early
+                .extend_from_slice(new.get(used..).unwrap_or_default());
+        }
+        buf.set_filled(before + used);
+        Poll::Ready(fed.map(drop).map_err(|_| malformed()))
     }
 }
 
@@ -278,7 +294,47 @@ impl Shutdown for Gathered {
     }
 }
 
-tells_of_its_stream!(Gathered);
+impl UniqueID for Gathered {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Gathered {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Gathered {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.stream.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.stream.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Gathered {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Gathered {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
 
 #[async_trait]
 impl Peek for Gathered {
@@ -290,8 +346,8 @@ impl Peek for Gathered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::head::BodySize;
     use std::future::poll_fn;
-    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -347,7 +403,7 @@ mod tests {
     async fn nothing_is_read_before_the_101() {
         for (status, opens) in [("HTTP/1.1 101 Switching", true), ("HTTP/1.1 200 OK", false)] {
             let (plain, mut theirs) = pair().await;
-            let mut ours = Gathered::request(plain.stream, 0, true);
+            let mut ours = Gathered::request(plain.stream, Body::Length(0), true);
             theirs.write_all(b"early").await.unwrap();
             let mut got = [0; 5];
             let early = tokio::time::timeout(Duration::from_millis(20), ours.read(&mut got)).await;
@@ -364,7 +420,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_behind_a_request_is_kept_for_the_next() {
         let (plain, mut theirs) = pair().await;
-        let mut ours = Gathered::request(plain.stream, 4, false);
+        let mut ours = Gathered::request(plain.stream, Body::Length(4), false);
         theirs.write_all(b"bodyGET /next").await.unwrap();
         let mut got = [0; 16];
         let mut length = 0;
@@ -379,9 +435,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_comes_behind_chunks_is_kept_and_what_is_no_chunk_is_not_seen() {
+        let body = || Body::of(BodySize::Unknown);
+        let (plain, mut theirs) = pair().await;
+        let mut ours = Gathered::request(plain.stream, body(), false);
+        let chunks = b"1\r\na\r\n0\r\nX-T: 1\r\n\r\n";
+        theirs.write_all(chunks).await.unwrap();
+        theirs.write_all(b"GET /next").await.unwrap();
+        let mut got = vec![0; chunks.len()];
+        ours.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, chunks);
+        let more = tokio::time::timeout(Duration::from_millis(20), ours.read(&mut got)).await;
+        assert!(more.is_err());
+        let (_, early) = Gathered::unwrap(Box::new(ours)).await.unwrap();
+        assert_eq!(early, b"GET /next");
+
+        let (plain, mut theirs) = pair().await;
+        let mut ours = Gathered::request(plain.stream, body(), false);
+        theirs.write_all(b"1\r\nab\r\n").await.unwrap();
+        for _ in 0..2 {
+            let error = ours.read(&mut got).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[tokio::test]
     async fn a_client_that_leaves_is_noticed_whatever_it_sent_before() {
         let (plain, mut theirs) = pair().await;
-        let mut ours = Gathered::request(plain.stream, 0, false);
+        let mut ours = Gathered::request(plain.stream, Body::Length(0), false);
         theirs.write_all(b"GET /next").await.unwrap();
         drop(theirs);
         let mut got = [0; 16];

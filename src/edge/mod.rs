@@ -20,4 +20,3 @@ pub mod reader;
 pub mod room;
 pub mod timer;
 pub mod wire;
-mod wrapped;

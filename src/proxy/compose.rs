@@ -16,7 +16,6 @@ use crate::proxy::stream::Failed;
 use crate::proxy::{Exchange, request, respond, stream};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use pingora::ErrorType;
 use pingora::proxy::Session;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -192,8 +191,8 @@ pub fn rewritten_body(x: &Exchange) -> Option<Option<Bytes>> {
     }
 }
 
-/// Waits for something (pinned by the caller: as an argument it would be held twice) while watching whether the client is still there; nobody works for a client
-/// that has gone.
+/// Waits for something (pinned by the caller: as an argument it would be held twice) while watching whether the client
+/// is still there; nobody works for a client that has gone.
 ///
 /// # Errors
 /// When the client has gone.
@@ -211,12 +210,7 @@ pub async fn unless_gone<T>(
         idle = idle => idle,
     };
     match gone {
-        // A pipelined request came early: this one is finished, the connection ends, and the client
-        // asks again (RFC 9112 section 9.3.2).
-        Err(error) if *error.etype() == ErrorType::ConnectError => {
-            session.set_keepalive(None);
-            Ok(work.await)
-        }
+        // Never that a pipelined request came early: the door keeps it back.
         Err(error) => Err(Error::new(Reason::ClientGone, error.to_string())),
         Ok(_) => Ok(work.await),
     }

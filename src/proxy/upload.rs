@@ -191,12 +191,7 @@ async fn left(session: &mut Session) -> Error {
         return std::future::pending().await;
     }
     match downstream.read_body_or_idle(true).await {
-        // A pipelined request came early: this one is finished, the connection ends, and the client
-        // asks again (RFC 9112 section 9.3.2).
-        Err(error) if *error.etype() == ErrorType::ConnectError => {
-            session.set_keepalive(None);
-            std::future::pending().await
-        }
+        // Never that a pipelined request came early: the door keeps it back.
         Err(error) => Error::new(Reason::ClientGone, error.to_string()),
         Ok(_) => std::future::pending().await,
     }

@@ -159,16 +159,12 @@ fn forgotten(script: &Script, first: &[Reply], second: &[Reply]) -> bool {
         && matches!(rest, [last] if last.close && REFUSED.contains(&last.status))
 }
 
-/// Whether one of the two may have gone on where the other closed: behind a chunked request with more sent at
-/// once, or a second `Connection` line.
+/// Whether one of the two may have gone on where the other closed: behind a second `Connection` line.
 fn excused(script: &Script, answered: usize) -> bool {
     let last = answered
         .checked_sub(1)
         .and_then(|last| script.whole.get(last));
-    last.is_some_and(|request| {
-        let lines = |name| strict::all(&request.fields, name).count();
-        (!script.paced && lines("transfer-encoding") > 0) || lines("connection") > 1
-    })
+    last.is_some_and(|request| strict::all(&request.fields, "connection").count() > 1)
 }
 
 /// The fields of an answer that do not belong to one moment or one connection.

@@ -20,9 +20,6 @@ pub(crate) struct Sums {
     pub(crate) refused: usize,
     /// Malformed ones after which the connection was closed without a word.
     pub(crate) silent: usize,
-    /// Connections that were closed behind a chunked request without a word on what followed it. The
-    /// platform does so; a client may send those again, for none of them was acted on.
-    pub(crate) dropped: usize,
     /// Refusals that are not in the gateway's own words: the platform's parser knows fewer targets than the
     /// gateway lets through to it.
     pub(crate) foreign: usize,
@@ -37,7 +34,6 @@ impl Sums {
         self.unserved += other.unserved;
         self.refused += other.refused;
         self.silent += other.silent;
-        self.dropped += other.dropped;
         self.foreign += other.foreign;
         self.truncated += other.truncated;
     }
@@ -172,17 +168,9 @@ fn missing(script: &Script, heard: &Heard, open: bool, sums: &mut Sums) -> Resul
     let last = answered
         .checked_sub(1)
         .and_then(|last| Some((script.whole.get(last)?, heard.replies.get(last)?)));
-    let chunked = last.is_some_and(|(request, _)| {
-        !script.paced
-            && request
-                .fields
-                .iter()
-                .any(|(name, _)| name == "transfer-encoding")
-    });
     if answered < script.whole.len() {
         let over = last.is_some_and(|(request, reply)| !request.stays || reply.close);
-        sums.dropped += usize::from(chunked && !over);
-        return if over || chunked {
+        return if over {
             Ok(())
         } else {
             let request = &script.whole[answered];
@@ -195,7 +183,6 @@ fn missing(script: &Script, heard: &Heard, open: bool, sums: &mut Sums) -> Resul
     if open && answered == script.whole.len() {
         match script.end {
             End::Clean => {}
-            End::Broken(_) if chunked => sums.dropped += 1,
             End::Broken(_) if whole_head(script.rest()) => sums.silent += 1,
             End::Broken(_) | End::Incomplete => sums.truncated += 1,
         }
