@@ -153,8 +153,8 @@ fn looker(body: &[u8], pieces: &[&[u8]]) {
     let look = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut chunks = Chunks::default();
         pieces
-            .map(|piece| chunks.look(piece))
-            .any(|looked| looked.is_err())
+            .map(|piece| chunks.feed(piece))
+            .any(|fed| fed.is_err())
     };
     let refused = look(&mut std::iter::once(body));
     assert_eq!(look(&mut pieces.iter().copied()), refused, "in pieces");

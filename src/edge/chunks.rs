@@ -70,15 +70,7 @@ enum State {
 }
 
 impl Chunks {
-    /// Looks at the next bytes; what stands behind the body's end is not looked at.
-    ///
-    /// # Errors
-    /// At the first byte that cannot be, and from then on.
-    pub fn look(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.feed(bytes).map(drop)
-    }
-
-    /// The same, and tells what the bytes are.
+    /// Looks at the next bytes and tells what they are; what stands behind the body's end is not looked at.
     ///
     /// # Errors
     /// At the first byte that cannot be, and from then on.
@@ -203,9 +195,11 @@ mod tests {
 
     fn looked(body: &str) -> Result<bool, Malformed> {
         let mut whole = Chunks::default();
-        let result = whole.look(body.as_bytes());
+        let result = whole.feed(body.as_bytes()).map(drop);
         let mut bytewise = Chunks::default();
-        let again = body.bytes().try_for_each(|byte| bytewise.look(&[byte]));
+        let again = body
+            .bytes()
+            .try_for_each(|byte| bytewise.feed(&[byte]).map(drop));
         assert_eq!(result, again, "{body:?} in one piece and in many");
         result.map(|()| whole.state == State::Done)
     }
