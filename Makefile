@@ -107,8 +107,8 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	@for target in $$($(CARGO) +nightly fuzz list); do \
 	  case $$target in lanes) leaks=0 ;; *) leaks=1 ;; esac; \
 	  mkdir -p fuzz/corpus/$$target && \
-	  $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-	    -detect_leaks=$$leaks || exit 1; \
+	  ASAN_OPTIONS=detect_leaks=$$leaks $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
 	done
 
 conformance: setup ## KrakenD's own integration specs
