@@ -6,6 +6,8 @@
 //! flush is one or two system calls, which cost more than all else that is done for a small answer. Here
 //! a flush first lets every task run that is ready now, and sends after that what they all have written.
 //! Nothing waits for a timer or for anything that is not ready: an answer alone leaves at once.
+//!
+//! What is read is, on HTTP/1, of one request only, and no malformed chunk of it passes.
 
 use crate::edge::body::Body;
 use crate::edge::chunks::Malformed;
@@ -232,16 +234,16 @@ impl AsyncRead for Gathered {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let new = buf.filled().get(before..).unwrap_or_default();
-        // Of the request's own body, and not a byte more; nobody sees a byte of what is none.
-        let fed = withheld.body.feed(new);
-        let used = fed.as_ref().map_or(0, |fed| fed.used);
-        if fed.is_ok() {
-            withheld
-                .early
-                .extend_from_slice(new.get(used..).unwrap_or_default());
-        }
-        buf.set_filled(before + used);
-        Poll::Ready(fed.map(drop).map_err(|_| malformed()))
+        let Ok(fed) = withheld.body.feed(new) else {
+            // Nobody sees a byte of it.
+            buf.set_filled(before);
+            return Poll::Ready(Err(malformed()));
+        };
+        // Of the request's own body, and not a byte more.
+        let behind = new.get(fed.used..).unwrap_or_default();
+        withheld.early.extend_from_slice(behind);
+        buf.set_filled(before + fed.used);
+        Poll::Ready(Ok(()))
     }
 }
 

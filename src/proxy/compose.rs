@@ -13,7 +13,7 @@ use crate::pipe::call::{Fields, Named};
 use crate::pipe::{self, Composed, Inbound};
 use crate::proxy::head::SessionHead;
 use crate::proxy::stream::Failed;
-use crate::proxy::{Exchange, request, respond, stream};
+use crate::proxy::{Exchange, request, respond, stream, upload};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use pingora::proxy::Session;
@@ -200,19 +200,10 @@ pub async fn unless_gone<T>(
     session: &mut Session,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Error> {
-    if !session.as_downstream_mut().is_body_done() {
-        return Ok(work.await);
-    }
-    let idle = session.as_downstream_mut().read_body_or_idle(true);
-    let gone = tokio::select! {
+    tokio::select! {
         biased;
-        done = &mut work => return Ok(done),
-        idle = idle => idle,
-    };
-    match gone {
-        // Never that a pipelined request came early: the door keeps it back.
-        Err(error) => Err(Error::new(Reason::ClientGone, error.to_string())),
-        Ok(_) => Ok(work.await),
+        done = &mut work => Ok(done),
+        gone = upload::left(session) => Err(gone),
     }
 }
 

@@ -184,8 +184,8 @@ impl SessionBody<'_> {
     }
 }
 
-/// Waits until the client has gone.
-async fn left(session: &mut Session) -> Error {
+/// Waits until the client has gone; forever while its body is still to be read.
+pub async fn left(session: &mut Session) -> Error {
     let downstream = session.as_downstream_mut();
     if !downstream.is_body_done() {
         return std::future::pending().await;

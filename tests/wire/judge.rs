@@ -165,10 +165,10 @@ fn whole_head(bytes: &[u8]) -> bool {
 /// Whether all that had to be answered was.
 fn missing(script: &Script, heard: &Heard, open: bool, sums: &mut Sums) -> Result<(), String> {
     let answered = heard.replies.len();
-    let last = answered
-        .checked_sub(1)
-        .and_then(|last| Some((script.whole.get(last)?, heard.replies.get(last)?)));
     if answered < script.whole.len() {
+        let last = answered
+            .checked_sub(1)
+            .and_then(|last| Some((script.whole.get(last)?, heard.replies.get(last)?)));
         let over = last.is_some_and(|(request, reply)| !request.stays || reply.close);
         return if over {
             Ok(())
